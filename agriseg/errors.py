@@ -1,0 +1,53 @@
+"""The errors that agriseg raises for faults its user can mend.
+
+Every message says what was found, what was expected, and what to do. The command line prints that
+one line and exits with code 2; a traceback means a fault of agriseg's own.
+
+    AgrisegError
+    ├── InputError       a raster, or the set of rasters, cannot be used
+    │   ├── BandError    a band is missing, unnamed or named twice
+    │   └── ReadError    pixels of a window could not be read
+    ├── ModelError       a model file or card cannot be used, or does not fit the scene
+    ├── OptionError      an option, or a combination of options, makes no sense
+    └── OutputError      the results cannot be written: folder, room on the disk, permissions
+"""
+
+__all__ = [
+    "AgrisegError",
+    "BandError",
+    "InputError",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "ReadError",
+]
+
+
+class AgrisegError(Exception):
+    """A fault that the user can mend; `str()` of it is one line for a person."""
+
+    exit_code = 2
+
+
+class InputError(AgrisegError):
+    """A raster, or a set of rasters, cannot be used as a scene."""
+
+
+class BandError(InputError):
+    """A band is missing, unnamed, or named twice."""
+
+
+class ReadError(InputError):
+    """Pixels could not be read; the message names the file and the window."""
+
+
+class ModelError(AgrisegError):
+    """A model file cannot be used, or does not fit the scene."""
+
+
+class OptionError(AgrisegError):
+    """An option, or a combination of options, makes no sense."""
+
+
+class OutputError(AgrisegError):
+    """The results cannot be written."""
