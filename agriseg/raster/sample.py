@@ -1,0 +1,181 @@
+"""Looking at a large raster quickly: values from an overview, or from blocks spread over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterioWindow
+
+from agriseg.bands import Band
+from agriseg.errors import ReadError
+from agriseg.geobox import GeoBox, Window
+from agriseg.raster.reader import SceneReader
+from agriseg.raster.scene import Pixels, Scene
+from agriseg.raster.source import (
+    READ_FAULTS,
+    Source,
+    inspect,
+    open_raster,
+    read_bands,
+    read_error,
+)
+
+__all__ = ["sample_pixels", "sample_values"]
+
+_LATTICE = 8
+"""Windows along each side of the lattice that is read."""
+_STRIP_PIXELS = 1 << 26
+"""How many pixels may be decoded of a raster in strips to look at a few of them."""
+
+
+def sample_values(source: Source, *, max_values: int = 2_000_000) -> NDArray[Any]:
+    """Raw values (bands, n) of a file, in its own type, bands x n at most about `max_values`.
+
+    Taken from the smallest sufficient overview where there is one, else from blocks on a lattice
+    over the whole raster, so that it takes about as long on 50 GB as on 50 MB.
+
+    What is damaged is left out.
+
+    Raises:
+        ReadError: No pixel that was tried can be read.
+    """
+    box = source.geobox
+    pixels = max(max_values // source.count, 64)
+    with open_raster(source.path) as dataset:
+        try:
+            whole = _overview(source, dataset, pixels)
+        except READ_FAULTS:
+            whole = None  # perhaps a part of it can be read
+        if whole is not None:
+            return _flat(whole)
+        parts, fault = [], None
+        for window in _lattice(box, source.block_shapes[0], pixels):
+            at = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+            try:
+                parts.append(_flat(read_bands(dataset, range(1, source.count + 1), window=at)))
+            except READ_FAULTS as error:
+                fault = fault or ReadError(read_error(source.path, window, error))
+    if not parts:
+        assert fault is not None
+        raise fault
+    return np.concatenate(parts, axis=1)
+
+
+def _overview(source: Source, dataset: Any, pixels: int) -> NDArray[Any] | None:
+    """All of a small raster, or of a fitting overview; None where there is neither."""
+    box, bands = source.geobox, range(1, source.count + 1)
+    if box.width * box.height <= pixels:
+        return read_bands(dataset, bands)
+    if not source.overviews:
+        return None
+    shrink = (box.width * box.height / pixels) ** 0.5
+    fitting = [f for f in source.overviews if f >= shrink] or [source.overviews[-1]]
+    side = max(fitting[0], shrink)
+    shape = (source.count, _shrunk(box.height, side), _shrunk(box.width, side))
+    return read_bands(dataset, bands, out_shape=shape)
+
+
+def sample_pixels(
+    scene: Scene,
+    keys: Sequence[str | Band],
+    *,
+    max_pixels: int = 1_000_000,
+    on_fault: Callable[[str], None] | None = None,
+) -> Pixels:
+    """A sample of a scene's pixels with scaling and masks applied, spread over all of it.
+
+    The same scene gives the same sample. A small scene is read whole. What is damaged is left out.
+
+    Args:
+        scene: Where from.
+        keys: Roles, `role@date`, or bands of the scene.
+        max_pixels: About how many pixels at most.
+        on_fault: Called with a line for each window that cannot be read.
+
+    Returns:
+        Pixels with data (bands, n, 1) and valid (n, 1).
+
+    Raises:
+        ReadError: No pixel that was tried can be read.
+    """
+    box = scene.geobox
+    spread = list(_lattice(box, _blocks(scene, keys), max_pixels))
+    tries = [spread]
+    if box.width * box.height <= max_pixels:
+        tries.insert(0, [box.window])
+    found: list[Pixels] = []
+    faults: list[ReadError] = []
+    with SceneReader(scene, keys) as reader:
+        for windows in tries:
+            new: list[ReadError] = []
+            for window in windows:
+                try:
+                    found.append(reader.read(window))
+                except ReadError as error:
+                    new.append(error)
+            faults = new or faults
+            if found:
+                break
+    if on_fault:
+        for fault in faults:
+            on_fault(str(fault))
+    if not found:
+        raise faults[0]
+    return Pixels(
+        np.concatenate([part.data.reshape(len(keys), -1, 1) for part in found], axis=1),
+        np.concatenate([part.valid.reshape(-1, 1) for part in found]),
+    )
+
+
+def _blocks(scene: Scene, keys: Sequence[str | Band]) -> tuple[int, int]:
+    """How the scene's pixels are stored, where they are read without resampling."""
+    band = scene.band(keys[0]) if isinstance(keys[0], str) else keys[0]
+    source = inspect(band.path)
+    rows, cols = source.block_shapes[band.index - 1]
+    is_striped = cols >= source.geobox.width
+    return rows, max(cols, scene.geobox.width) if is_striped else cols
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(len(values), -1)
+
+
+def _shrunk(length: int, factor: float) -> int:
+    return max(int(length / factor), 1)
+
+
+def _lattice(box: GeoBox, block: tuple[int, int], pixels: int) -> Iterator[Window]:
+    """Windows spread over the raster row by row, each in one block, `pixels` in all at most."""
+    rows, cols = min(block[0], box.height), min(block[1], box.width)
+    if cols == box.width:
+        # Strips: decoding one gives its whole row, so look along all of it, in fewer strips where
+        # they are large.
+        down = min(max(_STRIP_PIXELS // (rows * cols), _LATTICE), _LATTICE**2, box.height, pixels)
+        share = pixels // down
+        width = box.width if share >= box.width else max(share // _LATTICE, 1)
+        height = min(rows, max(share // box.width, 1))
+    else:
+        share = max(pixels // _LATTICE**2, 1)
+        height = min(rows, max(int(share**0.5), 1))
+        width = min(cols, max(share // height, 1))
+        down = _LATTICE
+    across = _places(box.width, cols, width, _LATTICE)
+    for row in _places(box.height, rows, height, down):
+        for col in across:
+            yield Window(col, row, min(width, box.width - col), min(height, box.height - row))
+
+
+def _places(length: int, block: int, size: int, most: int) -> list[int]:
+    """Where up to `most` pieces of `size` begin, evenly spread, none over the edge of a block."""
+    count = min(most, length // size)
+    if count == 1:
+        return [(length - size) // 2]
+    starts = set()
+    for k in range(count):
+        start = k * (length - size) // (count - 1)
+        first = start // block * block
+        starts.add(max(min(start, first + block - size), first))
+    return sorted(starts)
