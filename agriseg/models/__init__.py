@@ -1,0 +1,78 @@
+"""Models: what they are (card), how they are stored (file), and how they predict.
+
+Importing this package loads no torch: reading cards, the index baseline and every check need none.
+The names that do load it are found on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from agriseg.models.architectures import ARCHITECTURES, build_network
+from agriseg.models.baseline import BASELINE, IndexBaseline
+from agriseg.models.card import BandInput, ModelCard
+from agriseg.models.engines import ENGINES, PRECISIONS, Numerics, resolve_numerics
+from agriseg.models.file import load_model, read_card, read_weights, save_model
+from agriseg.models.fit import check_fit
+from agriseg.models.predictor import (
+    Predictor,
+    about,
+    adapt,
+    as_numpy,
+    batch_of,
+    check_output,
+    check_predictor,
+    fingerprint_of,
+    new_accumulator,
+    numerics_of,
+)
+
+if TYPE_CHECKING:
+    from agriseg.models.torch_accumulator import TorchAccumulator
+    from agriseg.models.torch_predictor import TorchPredictor
+
+__all__ = [
+    "ARCHITECTURES",
+    "BASELINE",
+    "ENGINES",
+    "PRECISIONS",
+    "BandInput",
+    "IndexBaseline",
+    "ModelCard",
+    "Numerics",
+    "Predictor",
+    "TorchAccumulator",
+    "TorchPredictor",
+    "about",
+    "adapt",
+    "as_numpy",
+    "batch_of",
+    "build_network",
+    "check_fit",
+    "check_output",
+    "check_predictor",
+    "fingerprint_of",
+    "load_model",
+    "new_accumulator",
+    "numerics_of",
+    "read_card",
+    "read_weights",
+    "resolve_numerics",
+    "save_model",
+]
+
+_LAZY = {
+    "TorchAccumulator": "agriseg.models.torch_accumulator",
+    "TorchPredictor": "agriseg.models.torch_predictor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

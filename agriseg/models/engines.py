@@ -1,0 +1,213 @@
+"""Engine, device, precision, threads and batch: decided once, from what the machine can do.
+
+Never from a stopwatch: two runs on one machine must come to the same decision, because the bytes of
+the result depend on it. The decision is a value, `Numerics`; its key is part of every row file's
+name, and a worker that comes to another key refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from agriseg.errors import OptionError
+
+__all__ = ["ENGINES", "PRECISIONS", "Numerics", "numpy_isa", "resolve_numerics"]
+
+ENGINES: dict[str, str] = {"torch": "agriseg.models.torch_predictor:load"}
+"""Where each engine loads a model file: `load(path, card, numerics, *, trust) -> Predictor`."""
+
+PRECISIONS = ("bfloat16", "float32")
+
+_DEVICE = re.compile(r"cpu\Z|cuda(:\d{1,3})?\Z")
+_BATCH = {"cpu": 1, "cuda": 4}
+_MOST = 4096
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Everything besides model and pixels that the bytes of a prediction depend on.
+
+    Args:
+        engine: A key of `ENGINES`, or "numpy".
+        engine_version: Version of that library.
+        device: "cpu", "cuda" or "cuda:1".
+        precision: One of `PRECISIONS`.
+        threads: CPU threads of one predictor.
+        batch: Chips in a batch.
+        isa: Instruction set, or the GPU and its compute capability.
+
+    On a CPU the number of threads and the batch are part of the arithmetic: they decide how sums
+    are split. In torch 2.15 U-Nets on resnet18 and resnet34 gave the same bits on 1 and 2 threads
+    for most shapes, yet not for 64 x 96 pixels in float32, nor for 512 x 512 in bfloat16 on 3
+    threads; batches of 1 and 2 differed for small float32 inputs. So no architecture is exempt.
+    """
+
+    engine: str
+    engine_version: str
+    device: str
+    precision: str
+    threads: int
+    batch: int
+    isa: str
+
+    @property
+    def key(self) -> str:
+        """The numerics key, a line of JSON. Under one key the same bytes come out.
+
+        On a GPU it matters neither which of several equal ones it is, nor how many threads feed it.
+        """
+        device = self.device.partition(":")[0]
+        plain = {
+            "engine": self.engine,
+            "engine_version": self.engine_version,
+            "device": device,
+            "precision": self.precision,
+            "threads": self.threads if device == "cpu" else "any",
+            "batch": self.batch,
+            "isa": self.isa,
+        }
+        return json.dumps(plain)
+
+    @staticmethod
+    def options(key: str) -> dict[str, Any]:
+        """Arguments for `load_model` with which a worker comes to the same key, if it can."""
+        plain = json.loads(key)
+        names = ("engine", "device", "precision", "batch", "threads")
+        return {name: plain[name] for name in names if plain.get(name, "any") != "any"}
+
+
+def resolve_numerics(
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int | None = None,
+    threads: int | None = None,
+) -> Numerics:
+    """Decide how a model is computed on this machine.
+
+    Args:
+        engine: "auto" or a key of `ENGINES`.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
+        precision: "auto" (bfloat16 where the processor computes in it), or one of `PRECISIONS`.
+        batch: Chips in a batch; by default 1 on a CPU, where more gains nothing, and 4 on CUDA.
+        threads: CPU threads; what torch is set to by default.
+
+    Raises:
+        OptionError: A value is unknown, or the machine cannot provide it.
+    """
+    _check(engine, "--engine", ("auto", *ENGINES))
+    _check(precision, "--precision", ("auto", *PRECISIONS))
+    for name, value in (("--batch", batch), ("threads", threads)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST
+        ):
+            raise OptionError(f"{name} {value}: a whole number of 1 to {_MOST} is needed")
+    import torch
+
+    where = _device(device)
+    on_cuda = where.startswith("cuda")
+    return Numerics(
+        engine="torch",
+        engine_version=str(torch.__version__),
+        device=where,
+        precision=_precision(precision, where),
+        threads=threads or torch.get_num_threads(),
+        batch=batch or _BATCH["cuda" if on_cuda else "cpu"],
+        isa=_cuda_isa(where) if on_cuda else _cpu_isa(),
+    )
+
+
+def numpy_isa() -> str:
+    """The instruction sets that numpy found beyond its baseline, on which its `exp` depends."""
+    import numpy as np
+
+    config: Any = np.show_config(mode="dicts")
+    found = (config or {}).get("SIMD Extensions", {}).get("found", [])
+    return "+".join(found) or "baseline"
+
+
+def _check(value: str, option: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise OptionError(f"{option} {value}: unknown; possible are {', '.join(valid)}")
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not _DEVICE.match(device):
+        raise OptionError(f"--device {device}: unknown; possible are auto, cpu, cuda, cuda:1")
+    if device == "cpu":
+        return device
+    if not torch.cuda.is_available():
+        why = "this torch is built without CUDA" if torch.version.cuda is None else "none was found"
+        raise OptionError(
+            f"--device {device}: {why}; use --device cpu, or install a driver and a torch for CUDA"
+        )
+    index = int(device.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        raise OptionError(
+            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA device(s), "
+            f"counted from 0; use --device cuda:{torch.cuda.device_count() - 1}"
+        )
+    return device
+
+
+def _precision(precision: str, device: str) -> str:
+    if not device.startswith("cuda"):
+        if precision == "auto":
+            fast = _cpu_has("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+            return "bfloat16" if fast else "float32"
+        return precision
+    major, minor = _properties(device)[1:]
+    if precision == "bfloat16" and major < 8:
+        raise OptionError(
+            f"--precision bfloat16: {_properties(device)[0]} (compute capability {major}.{minor}) "
+            "cannot compute in it, 8.0 is needed; use --precision float32"
+        )
+    if precision == "auto":
+        return "bfloat16" if major >= 8 else "float32"
+    return precision
+
+
+def _cpu_has(*tests: str) -> bool:
+    # Private in torch, and not in every version: a missing one means "not known to have it".
+    import torch
+
+    return any(bool(getattr(torch.cpu, test, bool)()) for test in tests)
+
+
+def _cpu_isa() -> str:
+    import torch
+
+    # oneDNN takes other kernels, which add up in another order, where these are there.
+    extra = {
+        "bf16": "_is_avx512_bf16_supported",
+        "vnni": "_is_vnni_supported",
+        "amx": "_is_amx_tile_supported",
+        "amx_fp16": "_is_amx_fp16_supported",
+    }
+    capability = str(torch.backends.cpu.get_cpu_capability())
+    return "+".join([capability, *(name for name, test in extra.items() if _cpu_has(test))])
+
+
+def _cuda_isa(device: str) -> str:
+    import torch
+
+    name, major, minor = _properties(device)
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return f"{name}, sm_{major}{minor}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+
+
+def _properties(device: str) -> tuple[str, int, int]:
+    """(name, major, minor) of a CUDA device."""
+    import torch
+
+    index = int(device.partition(":")[2] or torch.cuda.current_device())
+    properties = torch.cuda.get_device_properties(torch.device("cuda", index))
+    return str(properties.name), int(properties.major), int(properties.minor)

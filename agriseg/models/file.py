@@ -1,0 +1,287 @@
+"""The model file: weights as plain tensors, and the card, in one `.safetensors`.
+
+The format (https://github.com/huggingface/safetensors#format) is 8 bytes of little-endian length, a
+JSON header of that length, then the tensors' bytes. The card is read from the header alone, without
+torch. Nothing in this module unpickles anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agriseg._version import __version__
+from agriseg.errors import ModelError, OptionError, OutputError
+from agriseg.models.baseline import BASELINE, IndexBaseline
+from agriseg.models.card import ModelCard
+from agriseg.models.engines import ENGINES, resolve_numerics
+from agriseg.models.predictor import Predictor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["load_model", "read_card", "read_weights", "save_model"]
+
+_KEY = "agriseg"
+_SUFFIX = ".safetensors"
+# The limit of the safetensors library itself. A header names tensors; 100 MB is beyond any model.
+_LONGEST_HEADER = 100_000_000
+_MAKE_ONE = "make one with `agriseg train`, or with agriseg.save_model from your own network"
+
+_FOREIGN = (
+    (b"PK\x03\x04", "a zip file, as torch.save writes it (a PyTorch checkpoint)"),
+    (b"\x80", "a Python pickle, as torch.save writes it (a PyTorch checkpoint)"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes it"),
+    (b"II*\x00", "a TIFF raster"),
+    (b"MM\x00*", "a TIFF raster"),
+)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What stands before the tensors: the metadata, and each tensor's (dtype, shape)."""
+
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str],
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int | None = None,
+    threads: int | None = None,
+    trust: bool = False,
+) -> Predictor:
+    """Load a model for predicting.
+
+    Args:
+        name_or_path: A model file (`.safetensors`), or "index-baseline", which needs no file and no
+            training; it runs in numpy, on the CPU, in float32.
+        engine: "auto" or "torch"; "auto" or "numpy" for the baseline.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        precision: "auto", "bfloat16" or "float32".
+        batch: Chips in a batch; by default what suits the device.
+        threads: CPU threads; what torch is set to by default.
+        trust: Allow a model whose architecture is code outside agriseg (a dotted path in its card).
+
+    Raises:
+        ModelError: The file is missing, damaged, no model of agriseg's, or not trusted.
+        OptionError: An option is unknown, or this machine cannot provide it.
+    """
+    if str(name_or_path) == BASELINE:
+        if engine not in ("auto", "numpy"):
+            raise OptionError(f"--engine {engine}: {BASELINE} is computed in numpy; leave it out")
+        if device not in ("auto", "cpu"):
+            raise OptionError(f"--device {device}: {BASELINE} is computed on the CPU; leave it out")
+        if precision not in ("auto", "float32"):
+            raise OptionError(
+                f"--precision {precision}: {BASELINE} is computed in float32; leave it out"
+            )
+        return IndexBaseline()
+    path = _existing(name_or_path)
+    card = read_card(path)
+    numerics = resolve_numerics(
+        engine=engine, device=device, precision=precision, batch=batch, threads=threads
+    )
+    module, _, function = ENGINES[numerics.engine].partition(":")
+    load = getattr(importlib.import_module(module), function)
+    predictor: Predictor = load(path, card, numerics, trust=trust)
+    return predictor
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Read a model file's card; neither weights nor torch are loaded.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no model of agriseg's.
+    """
+    file = _existing(path)
+    header = _read_header(file)
+    if _KEY not in header.metadata:
+        raise ModelError(
+            f"{file}: holds {len(header.tensors)} tensors but no agriseg model card, so its bands "
+            "and classes are unknown; wrap it with agriseg.save_model(path, card, state_dict)"
+        )
+    try:
+        return ModelCard.from_json(header.metadata[_KEY])
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from error
+
+
+def save_model(
+    path: str | os.PathLike[str], card: ModelCard, state_dict: Mapping[str, Tensor]
+) -> Path:
+    """Write a model file; half precision weights are kept as they are.
+
+    An architecture that is a dotted path is imported, to compare the weights with it.
+
+    Args:
+        path: Where; it must end in `.safetensors`. A file that is there is replaced in one step.
+        card: The card; `agriseg_version` is filled in where it is empty.
+        state_dict: The weights, as `network.state_dict()` gives them.
+
+    Returns:
+        The path.
+
+    Raises:
+        ModelError: The weights do not fit the architecture in the card.
+        OutputError: The file cannot be written.
+    """
+    file = Path(path)
+    if file.suffix != _SUFFIX:
+        raise OutputError(f"{file}: a model file ends in {_SUFFIX}; name it {file.stem}{_SUFFIX}")
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    card = card if card.agriseg_version else replace(card, agriseg_version=__version__)
+    _check_weights(card, {name: tuple(t.shape) for name, t in state_dict.items()}, "state dict")
+    # Copies: safetensors refuses tensors that share memory (tied weights) or are channels-last.
+    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in state_dict.items()}
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        # One key only: the library's order of several is random, and files should be reproducible.
+        save_file(tensors, beside, metadata={_KEY: card.to_json()})
+        os.replace(beside, file)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{file}: cannot be written ({error}); check folder and disk") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return file
+
+
+def read_weights(path: str | os.PathLike[str], card: ModelCard) -> dict[str, Tensor]:
+    """Read the weights of a model file, once their names and shapes are known to fit the card.
+
+    The card's architecture is built for that: whether it is trusted is for the caller to decide.
+
+    Raises:
+        ModelError: The file is damaged, or its weights do not fit the card.
+    """
+    file = _existing(path)
+    shapes = {name: shape for name, (_, shape) in _read_header(file).tensors.items()}
+    _check_weights(card, shapes, str(file))
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file, device="cpu")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _check_weights(card: ModelCard, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Compare names and shapes with those of the card's network, strictly."""
+    expected = _expected_shapes(card)
+    missing, unexpected = sorted(expected.keys() - shapes), sorted(shapes.keys() - expected)
+    other = [name for name in expected if name in shapes and shapes[name] != expected[name]]
+    if not (missing or unexpected or other):
+        return
+    parts = []
+    for words, names in (("missing", missing), ("unexpected", unexpected)):
+        if names:
+            first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            parts.append(f"{len(names)} {words} ({first})")
+    if other:
+        name = other[0]
+        parts.append(
+            f"{len(other)} of another shape ({name} is {shapes[name]}, expected {expected[name]})"
+        )
+    fix = "make architecture, options, bands and legend of the card those of the trained network"
+    for prefix in sorted({name.partition(".")[0] + "." for name in unexpected}) if missing else ():
+        if all(prefix + name in shapes for name in missing):
+            fix = f"strip the prefix {prefix!r} from the names of the weights"
+    raise ModelError(
+        f"{where}: the weights do not fit {card.architecture} with {len(card.bands)} bands and "
+        f"{len(card.legend)} classes: {'; '.join(parts)}; {fix}"
+    )
+
+
+def _expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from agriseg.models.architectures import build_network
+
+    # Building draws random numbers, also on the meta device; the caller's seed must not notice.
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):  # takes no memory
+                network = build_network(card, trust=True)
+        except ModelError:
+            # Some constructors compute with values, which the meta device has not; faults recur.
+            network = build_network(card, trust=True)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path)
+    if "://" in text:
+        raise ModelError(f"{text}: models are read from a local file; download it first")
+    file = Path(text)
+    if file.is_dir():
+        inside = sorted(file.glob(f"*{_SUFFIX}"))
+        hint = f"did you mean {inside[0]}?" if inside else _MAKE_ONE
+        raise ModelError(f"{file}: is a folder; expected is a {_SUFFIX} model file; {hint}")
+    if not file.exists():
+        if difflib.get_close_matches(text, [BASELINE], cutoff=0.6):
+            raise ModelError(f"no model {text!r}; did you mean {BASELINE!r}?")
+        raise ModelError(
+            f"no model file {text!r}; expected is the path of a {_SUFFIX} file, or {BASELINE!r}, "
+            "which needs none"
+        )
+    return file
+
+
+def _read_header(file: Path) -> _Header:
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(9)
+            length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
+            # Length first: a file that only claims to be one must not make us allocate.
+            if start[8:] != b"{" or not 2 <= length <= _LONGEST_HEADER:
+                raise _foreign(file, start, size)
+            if 8 + length > size:
+                raise _damaged(file, f"its header claims {length} bytes, the file has {size}")
+            text = start[8:] + stream.read(length - 1)
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}); check the file") from error
+    try:
+        plain = json.loads(text)
+        metadata = plain.pop("__metadata__", {})
+        tensors = {name: (t["dtype"], tuple(t["shape"])) for name, t in plain.items()}
+        end = max((t["data_offsets"][1] for t in plain.values()), default=0)
+        if not isinstance(metadata, dict) or not isinstance(metadata.get(_KEY, ""), str):
+            raise TypeError("its metadata are no texts")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise _damaged(file, f"its header is not readable: {type(error).__name__}") from error
+    if end != size - 8 - length:
+        raise _damaged(file, f"{size - 8 - length} bytes of weights where {end} should be")
+    return _Header(metadata, tensors)
+
+
+def _damaged(file: Path, what: str) -> ModelError:
+    return ModelError(f"{file}: is damaged or incomplete ({what}); copy or download it again")
+
+
+def _foreign(file: Path, start: bytes, size: int) -> ModelError:
+    for magic, name in _FOREIGN:
+        if start.startswith(magic):
+            fix = (
+                "such files can run code when opened, so agriseg does not; convert it once with "
+                "`agriseg import`"
+                if "checkpoint" in name
+                else _MAKE_ONE
+            )
+            return ModelError(f"{file}: is {name}; expected is a {_SUFFIX} model file; {fix}")
+    found = f"begins with {start.hex(' ')}" if size else "is empty"
+    return ModelError(f"{file}: {found}; expected is a {_SUFFIX} model file; {_MAKE_ONE}")

@@ -1,0 +1,119 @@
+"""Engine, device and precision from capabilities, and the key under which bytes are equal."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from agriseg.errors import OptionError
+from agriseg.models import Numerics, resolve_numerics
+from agriseg.models.engines import numpy_isa
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretend that there are GPUs; returns the list of (major, minor) to be filled."""
+    found = [(9, 0)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(
+            name=f"GPU {found[device.index]}",
+            major=found[device.index][0],
+            minor=found[device.index][1],
+        ),
+    )
+    return found
+
+
+def pretend(monkeypatch, **flags):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        if name in flags:
+            monkeypatch.setattr(torch.cpu, name, lambda name=name: flags[name], raising=False)
+        else:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ({}, "float32"),  # a torch that cannot say
+        ({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": False}, "float32"),
+        ({"_is_avx512_bf16_supported": True}, "bfloat16"),
+        ({"_is_amx_tile_supported": True}, "bfloat16"),
+    ],
+)
+def test_precision_of_a_cpu(monkeypatch, no_cuda, flags, precision):
+    pretend(monkeypatch, **flags)
+    numerics = resolve_numerics()
+    assert (numerics.device, numerics.precision, numerics.batch) == ("cpu", precision, 1)
+    assert resolve_numerics(precision="float32").precision == "float32"
+
+
+def test_precision_of_gpus(gpus):
+    numerics = resolve_numerics()
+    assert (numerics.device, numerics.precision, numerics.batch) == ("cuda", "bfloat16", 4)
+    assert "sm_90" in numerics.isa
+    gpus.append((7, 5))
+    old = resolve_numerics(device="cuda:1")
+    assert (old.device, old.precision) == ("cuda:1", "float32")
+    with pytest.raises(OptionError, match=r"compute capability 7\.5.*--precision float32"):
+        resolve_numerics(device="cuda:1", precision="bfloat16")
+    with pytest.raises(OptionError, match=r"2 CUDA device\(s\).*cuda:1"):
+        resolve_numerics(device="cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"engine": "tpu"}, "auto, torch"),
+        ({"precision": "int8"}, "auto, bfloat16, float32"),
+        ({"device": "gpu"}, "auto, cpu, cuda"),
+        ({"device": "cuda:x"}, "auto, cpu, cuda"),
+        ({"device": "cuda"}, "--device cpu"),
+        ({"batch": 0}, "--batch 0"),
+        ({"batch": 2.5}, "--batch 2.5"),
+        ({"threads": -1}, "threads -1"),
+    ],
+)
+def test_what_cannot_be(no_cuda, options, words):
+    with pytest.raises(OptionError, match=words):
+        resolve_numerics(**options)
+
+
+def test_the_key_holds_what_the_bytes_depend_on(no_cuda):
+    key = resolve_numerics(threads=1).key
+    assert json.loads(key)["engine"] == "torch"
+    assert key == resolve_numerics(threads=1).key
+    assert key != resolve_numerics(threads=2).key
+    assert key != resolve_numerics(batch=2).key
+    assert resolve_numerics(precision="float32").key != (resolve_numerics(precision="bfloat16").key)
+
+
+def test_a_worker_comes_to_the_same_key(no_cuda):
+    key = resolve_numerics(precision="float32", batch=3, threads=1).key
+    assert resolve_numerics(**Numerics.options(key)).key == key
+    assert resolve_numerics().key != key
+
+
+def test_which_of_equal_gpus_does_not_matter(gpus):
+    gpus.append(gpus[0])
+    keys = {resolve_numerics(device=device).key for device in ("cuda:0", "cuda:1")}
+    assert len(keys) == 1
+
+
+def test_numpy_says_what_it_runs_on():
+    assert isinstance(numpy_isa(), str)
+    assert numpy_isa()
