@@ -1,0 +1,259 @@
+"""Drawing shapes into a height buffer: the highest surface wins, on a grid fixed to the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agriseg.simulate.noise import Ints
+from agriseg.simulate.shapes import Blades, Domes
+
+__all__ = ["Canvas", "Sun", "Surface"]
+
+Float32 = NDArray[np.float32]
+
+# Shapes are drawn in batches of equal square patches; a shape takes the next larger patch.
+_PATCHES = (6, 8, 10, 13, 17, 22, 29, 38, 50, 66, 88, 120, 160, 240, 360, 540, 810, 1200)
+_BATCH_SAMPLES = 1 << 19
+
+
+@dataclass(frozen=True)
+class Sun:
+    """Where the light comes from: (x, y) is the level unit vector towards the sun."""
+
+    x: float
+    y: float
+    tan_elevation: float
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What is seen from above, sample by sample; all arrays are (height, width).
+
+    Args:
+        height_m: Height above the ground, metres.
+        material: `spectra.SOIL`, ...
+        pale: Paleness, 0..1.
+        light: Sun on the surface over that on level ground, times the shape's own brightness.
+    """
+
+    height_m: Float32
+    material: NDArray[np.uint8]
+    pale: Float32
+    light: Float32
+
+    def inner(self, margin: int) -> Surface:
+        """This surface without `margin` samples on each side."""
+        core = (slice(margin, -margin), slice(margin, -margin))
+        return Surface(self.height_m[core], self.material[core], self.pale[core], self.light[core])
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """Samples that a batch covers: where, how high, and how they look."""
+
+    at: Ints
+    height_m: Float32
+    material: NDArray[np.uint8]
+    pale: Float32
+    light: Float32
+
+
+@dataclass
+class Canvas:
+    """Samples of a part of the field, the first at (`col`, `row`) of the field's sample grid.
+
+    Args:
+        col: First column, counted from the field's left edge.
+        row: First row, counted from its upper edge.
+        width: Columns.
+        height: Rows.
+        step_m: Distance between two samples, metres.
+        sun: The light.
+    """
+
+    col: int
+    row: int
+    width: int
+    height: int
+    step_m: float
+    sun: Sun
+    _top: Float32 = field(init=False)
+    _hits: list[_Hits] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._top = np.zeros(self.width * self.height, dtype=np.float32)
+
+    def draw(self, shapes: Blades | Domes) -> None:
+        """Draw `shapes`; where two are equally high, the later one is seen."""
+        if isinstance(shapes, Blades):
+            reach = 0.5 * shapes.length_m * (1.0 + 2.0 * np.abs(shapes.bend)) + shapes.half_m
+            middle_x = shapes.x + 0.5 * shapes.length_m * shapes.cx
+            middle_y = shapes.y + 0.5 * shapes.length_m * shapes.cy
+        else:
+            reach, middle_x, middle_y = 1.2 * shapes.long_m, shapes.x, shapes.y
+        side = np.ceil(2.0 * reach / self.step_m).astype(np.int64) + 2
+        bins = np.searchsorted(_PATCHES, side)
+        col = np.floor(middle_x / self.step_m).astype(np.int64) - self.col
+        row = np.floor(middle_y / self.step_m).astype(np.int64) - self.row
+        for k in range(len(_PATCHES)):
+            patch = _PATCHES[k]
+            half = patch // 2
+            seen = (bins == k) & (col + half >= 0) & (row + half >= 0)
+            seen &= (col - half < self.width) & (row - half < self.height)
+            members = np.flatnonzero(seen)
+            batch = max(_BATCH_SAMPLES // (patch * patch), 1)
+            for start in range(0, len(members), batch):
+                some = members[start : start + batch]
+                self._draw_batch(shapes.take(some), col[some] - half, row[some] - half, patch)
+
+    def _draw_batch(self, shapes: Blades | Domes, col: Ints, row: Ints, patch: int) -> None:
+        offsets = np.arange(patch)
+        cols, rows = col[:, None] + offsets, row[:, None] + offsets
+        # Double precision until the shape's own place is taken off, single after: a wide field
+        # has more metres than a float32 has digits.
+        dx = ((cols + (self.col + 0.5)) * self.step_m - shapes.x[:, None]).astype(np.float32)
+        dy = ((rows + (self.row + 0.5)) * self.step_m - shapes.y[:, None]).astype(np.float32)
+        dx[(cols < 0) | (cols >= self.width)] = np.inf
+        dy[(rows < 0) | (rows >= self.height)] = np.inf
+        cx, cy = (a.astype(np.float32)[:, None, None] for a in (shapes.cx, shapes.cy))
+        with np.errstate(invalid="ignore"):
+            along = dx[:, None, :] * cx + dy[:, :, None] * cy
+            across = dy[:, :, None] * cx - dx[:, None, :] * cy
+        if isinstance(shapes, Blades):
+            near = self._near_blade(shapes, along, across)
+        else:
+            limit = (1.2 * shapes.long_m).astype(np.float32)[:, None, None]
+            near = (np.abs(along) < limit) & (np.abs(across) < limit)
+        n, r, c = np.nonzero(near)
+        at = rows[n, r] * self.width + cols[n, c]
+        along, across = along[near], across[near]
+        hits = (
+            _blade_hits(shapes, n, at, along, across, self.sun)
+            if isinstance(shapes, Blades)
+            else _dome_hits(shapes, n, at, along, across, self.sun)
+        )
+        np.maximum.at(self._top, hits.at, hits.height_m)
+        self._hits.append(hits)
+
+    @staticmethod
+    def _near_blade(blades: Blades, along: Float32, across: Float32) -> NDArray[np.bool_]:
+        """Samples inside the bent strip that holds the blade: a cheap first sieve."""
+        length = blades.length_m.astype(np.float32)[:, None, None]
+        bend = (blades.bend / blades.length_m).astype(np.float32)[:, None, None]
+        half = blades.half_m.astype(np.float32)[:, None, None] * np.float32(1.35)
+        with np.errstate(invalid="ignore"):
+            aside = np.abs(across - bend * along * along)
+            return np.asarray((along > 0) & (along < length) & (aside < half))
+
+    def finish(self) -> Surface:
+        """The surface that all shapes together show; level soil where none was drawn."""
+        size = self.width * self.height
+        material = np.zeros(size, dtype=np.uint8)
+        pale = np.zeros(size, dtype=np.float32)
+        light = np.ones(size, dtype=np.float32)
+        for hits in self._hits:
+            wins = hits.height_m == self._top[hits.at]
+            at = hits.at[wins]
+            material[at] = hits.material[wins]
+            pale[at] = hits.pale[wins]
+            light[at] = hits.light[wins]
+        shape = (self.height, self.width)
+        return Surface(
+            self._top.reshape(shape),
+            material.reshape(shape),
+            pale.reshape(shape),
+            light.reshape(shape),
+        )
+
+
+def _ripple32(x: Float32) -> Float32:
+    """`noise.ripple` in single precision."""
+    x = x - np.floor(x)
+    y = np.where(x < 0.5, x, np.float32(1.0) - x)
+    wave = np.float32(16.0) * y * (np.float32(0.5) - y)
+    return np.where(x < 0.5, wave, -wave)
+
+
+def _facing(gx: Float32, gy: Float32, sun: Sun) -> Float32:
+    """Sunlight on a surface of slope (gx, gy) over that on level ground; steep ones are rare."""
+    tan = np.float32(sun.tan_elevation)
+    dot = tan - gx * np.float32(sun.x) - gy * np.float32(sun.y)
+    cosine = dot / (tan * np.sqrt(np.float32(1.0) + gx * gx + gy * gy))
+    return np.clip(cosine, np.float32(0.12), np.float32(1.45))
+
+
+def _blade_hits(
+    blades: Blades, n: Ints, at: Ints, along: Float32, across: Float32, sun: Sun
+) -> _Hits:
+    """Shape, height and light of the samples `along` and `across` of blades `n`."""
+
+    def of(name: str) -> Float32:
+        return np.asarray(getattr(blades, name).astype(np.float32)[n])
+
+    one, half = np.float32(1.0), np.float32(0.5)
+    length = of("length_m")
+    t = along / length
+    across = across - of("bend") * along * t
+    stalk = of("petiole")
+    b = np.clip((t - stalk) / (one - stalk), np.float32(0.0), one)
+    oval = np.float32(2.0) * np.sqrt(b * (one - b)) * (one + of("egg") * (half - b))
+    wave = _ripple32(of("lobes") * b + of("phase"))
+    oval *= one - of("lobe_depth") * (half + half * wave)
+    profile = np.where(of("linear") > half, one - b * b, oval)
+    width = of("half_m") * profile
+    width = np.where(
+        t < stalk + np.float32(0.2), np.maximum(width, of("half_m") * half * half), width
+    )
+    aside = np.abs(across)
+    inside = aside < width
+    n, at = n[inside], at[inside]
+    t, across, aside, wave, length = (a[inside] for a in (t, across, aside, wave, length))
+    peak, rise, fold = of("peak"), of("rise_m"), of("fold")
+    arch = t * (np.float32(2.0) * peak - t) / (peak * peak)
+    height = of("base_m") + rise * arch + fold * aside
+    down_leaf = rise * np.float32(2.0) * (peak - t) / (peak * peak * length)
+    down_side = np.copysign(fold + np.float32(0.12) * wave, across)
+    cx, cy = of("cx"), of("cy")
+    light = _facing(down_leaf * cx - down_side * cy, down_leaf * cy + down_side * cx, sun)
+    rib = np.clip(one - aside / of("rib_m"), np.float32(0.0), one) * (one - half * t)
+    pale = np.clip(of("pale") + np.float32(0.8) * rib, np.float32(0.0), one)
+    return _Hits(
+        at,
+        np.maximum(height, np.float32(0.004)),
+        blades.material[n].astype(np.uint8),
+        pale,
+        light * of("bright"),
+    )
+
+
+def _dome_hits(domes: Domes, n: Ints, at: Ints, along: Float32, across: Float32, sun: Sun) -> _Hits:
+    """Shape, height and light of the samples `along` and `across` of domes `n`."""
+
+    def of(name: str) -> Float32:
+        return np.asarray(getattr(domes, name).astype(np.float32)[n])
+
+    one = np.float32(1.0)
+    a, b = along / of("long_m"), across / of("short_m")
+    phase = of("phase")
+    lumps = _ripple32(a * np.float32(0.8) + phase) * _ripple32(b * np.float32(0.7) - phase)
+    r2 = (a * a + b * b) * (one + np.float32(0.6) * lumps)
+    inside = r2 < one
+    n, at = n[inside], at[inside]
+    a, b, r2 = (v[inside] for v in (a, b, r2))
+    # Flatter than a half ellipsoid on top and steep at the edge: broken, not rolled.
+    shape = one - r2 * r2
+    height = of("height_m")
+    steep = np.float32(-2.2) * r2 * height
+    slope_a, slope_b = steep * a / of("long_m"), steep * b / of("short_m")
+    cx, cy = of("cx"), of("cy")
+    light = _facing(slope_a * cx - slope_b * cy, slope_a * cy + slope_b * cx, sun)
+    return _Hits(
+        at,
+        height * shape + np.float32(0.002),
+        domes.material[n].astype(np.uint8),
+        of("pale"),
+        light * of("bright"),
+    )

@@ -1,0 +1,150 @@
+"""The bare ground: its colour, its roughness, wheel tracks, tree shade and the mosaic's border."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agriseg.simulate.canvas import Sun
+from agriseg.simulate.noise import (
+    Floats,
+    cos_sin,
+    noise_at,
+    noise_grid,
+    ripple,
+    smoothstep,
+    uniform,
+)
+from agriseg.simulate.plants import WHEEL_HALF_WIDTH_M, Rows
+from agriseg.simulate.recipe import FieldRecipe
+from agriseg.simulate.spectra import SOIL_DRY, SOIL_WET
+
+__all__ = ["inside_mosaic", "soil", "tree_shade"]
+
+Float32 = NDArray[np.float32]
+
+# Roughness of a seedbed: lattice cell in metres, height of the bumps in metres, turned by.
+_RELIEF = ((0.041, 0.0038, 0.06), (0.10, 0.008, 0.14), (0.31, 0.012, 0.21))
+
+# Frames of the mosaic: every so many metres along a side the border jumps.
+_FRAME_M = 4.3
+
+
+def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32, Float32]:
+    """Colour and sunlight of the ground on the grid `ys` by `xs`, without plants.
+
+    Args:
+        recipe: The field.
+        xs: x of the columns, metres.
+        ys: y of the rows, metres.
+        sun: The light.
+
+    Returns:
+        Reflectance (bands, height, width), and (height, width): the sun on the rough surface over
+        that on a level one.
+    """
+    seed = recipe.seed
+    x, y = np.broadcast_arrays(xs[None, :], ys[:, None])
+    rows = Rows(recipe)
+    u, v = rows.to_uv(x, y)
+    aside = rows.wheel_distance(v)
+    track = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1).astype(np.float32)
+    # Lugs of the tyres press a herringbone, each a hand wide.
+    lugs = ripple(u / 0.17 + 1.6 * aside / WHEEL_HALF_WIDTH_M).astype(np.float32) * track
+
+    light = _relief_light(recipe, xs, ys, sun)
+    light = (light - 1.0) * (1.0 - 0.6 * track) + 1.0 + 0.07 * lugs
+    # The seedbed tool leaves shallow grooves along the rows.
+    groove = noise_at(seed, "soil.groove", u * 0.05, v, 0.06).astype(np.float32)
+    light *= 1.0 + 0.05 * groove * (1.0 - track)
+
+    wet = recipe.moisture + 0.45 * noise_grid(seed, "soil.slope", xs, ys, 19.0)
+    wet += 0.30 * noise_grid(seed, "soil.wet", xs, ys, 6.0)
+    wet += 0.13 * noise_grid(seed, "soil.damp", xs, ys, 1.3)
+    wet += 0.10 * noise_grid(seed, "soil.spot", xs, ys, 0.21) + 0.16 * track
+    wet = np.clip(wet, 0.0, 1.0).astype(np.float32)
+    tone = 1.0 + 0.09 * noise_grid(seed, "soil.tone", xs, ys, 2.9)
+    tone += 0.06 * noise_grid(seed, "soil.crumb", xs, ys, 0.07)
+    tone += 0.04 * noise_grid(seed, "soil.grain", xs, ys, 0.031)
+    # Iron and humus shift the colour a little; red soil is darker in blue.
+    hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
+    tilt = np.linspace(-1.0, 1.0, len(SOIL_DRY)).astype(np.float32)
+    colour = SOIL_DRY[:, None, None] + (SOIL_WET - SOIL_DRY)[:, None, None] * wet
+    colour *= tone * (1.0 + tilt[:, None, None] * hue)
+    return colour.astype(np.float32), light.astype(np.float32)
+
+
+def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32:
+    """Sunlight on the crumbs: brighter where the ground falls towards the sun."""
+    gsd = recipe.gsd_m
+    # One more pixel on every side, for the slopes; turned, so that no lattice lines up with pixels.
+    wide = np.concatenate([xs[:1] - gsd, xs, xs[-1:] + gsd])
+    high = np.concatenate([ys[:1] - gsd, ys, ys[-1:] + gsd])
+    relief = np.zeros((len(high), len(wide)), dtype=np.float32)
+    for scale, height, turn in _RELIEF:
+        c, s = (float(a) for a in cos_sin(turn))
+        u = wide[None, :] * c + high[:, None] * s
+        v = high[:, None] * c - wide[None, :] * s
+        relief += np.float32(height) * noise_at(recipe.seed, f"soil.relief.{scale}", u, v, scale)
+    slope = (relief[1:-1, 2:] - relief[1:-1, :-2]) * np.float32(sun.x)
+    slope += (relief[2:, 1:-1] - relief[:-2, 1:-1]) * np.float32(sun.y)
+    light = np.float32(1.0) - slope * np.float32(0.5 / (gsd * sun.tan_elevation))
+    return np.asarray(np.clip(light, np.float32(0.3), np.float32(1.5)))
+
+
+def tree_shade(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32:
+    """Share of the sun that trees at the field's edge take away, 0..0.92, with soft edges.
+
+    Tall crowns stand outside, on the side of the sun, and throw their shade in: far from its cause
+    it is blurred by the width of the sun (0.53 degrees, some 10 cm over 12 m), and dappled by the
+    gaps between leaves.
+    """
+    seed = recipe.seed
+    width, height = recipe.size_m
+    shade = np.zeros((len(ys), len(xs)), dtype=np.float32)
+    warp = 0.26 * noise_grid(seed, "tree.warp", xs, ys, 0.8)
+    warp += 0.11 * noise_grid(seed, "tree.twig", xs, ys, 0.25)
+    for k in range(3):
+        at, size = (float(uniform(seed, f"tree.{what}", k)[0]) for what in ("at", "size"))
+        along, beyond = 0.16 + 0.08 * k + 0.04 * at, 0.02 - 0.05 * at
+        if abs(sun.x) >= abs(sun.y):
+            cx, cy = width * (beyond if sun.x < 0 else 1.0 - beyond), height * along
+        else:
+            cx, cy = width * along, height * (beyond if sun.y < 0 else 1.0 - beyond)
+        # Small fields have small trees, or they would lie in the shade altogether.
+        radius = min(1.5 + 1.1 * size, 0.12 * min(width, height))
+        dx, dy = (xs - cx).astype(np.float32)[None, :], (ys - cy).astype(np.float32)[:, None]
+        distance = np.sqrt(dx * dx + dy * dy) + warp * np.float32(radius)
+        edge = np.clip((radius - distance) / np.float32(0.22), 0.0, 1.0)
+        np.maximum(shade, edge, out=shade)
+    rows, columns = np.nonzero(shade)
+    x, y = xs[columns], ys[rows]
+    gaps = noise_at(seed, "tree.gap", 0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x, 0.19)
+    gaps += 0.6 * noise_at(seed, "tree.sky", 0.6 * x + 0.8 * y, 0.6 * y - 0.8 * x, 0.43)
+    dapple = np.clip((gaps - 0.42) / 0.55, 0.0, 1.0)
+    shade[rows, columns] *= 0.92 * (1.0 - 0.75 * dapple)
+    return shade
+
+
+def inside_mosaic(recipe: FieldRecipe, xs: Floats, ys: Floats) -> NDArray[np.bool_]:
+    """Which pixels the photographs cover: a field cut along the edges of slanting frames."""
+    width, height = recipe.size_m
+    if recipe.border_m == 0:
+        within_x, within_y = (xs >= 0) & (xs < width), (ys >= 0) & (ys < height)
+        return np.asarray(within_x[None, :] & within_y[:, None])
+    left, right = (_inset(recipe, side, ys)[:, None] for side in ("left", "right"))
+    top, bottom = (_inset(recipe, side, xs)[None, :] for side in ("top", "bottom"))
+    x, y = xs[None, :], ys[:, None]
+    return np.asarray((x >= left) & (x < width - right) & (y >= top) & (y < height - bottom))
+
+
+def _inset(recipe: FieldRecipe, side: str, along: Floats) -> Floats:
+    """Metres from the raster's edge to the first photograph, at places `along` that side."""
+    seed, stream = recipe.seed, f"border.{side}"
+    frame = np.floor(along / _FRAME_M + 0.35).astype(np.int64)
+    part = along / _FRAME_M + 0.35 - frame
+    # Frames lie a few degrees askew, one leaning as the last did, and overlap with a jump.
+    lean = 0.45 + 0.25 * uniform(seed, stream + ".lean", frame)
+    jump = uniform(seed, stream + ".jump", frame)
+    wobble = noise_at(seed, stream + ".wobble", along, np.zeros_like(along), 0.12)
+    return recipe.border_m * np.maximum(0.35 + 0.9 * jump + lean * part + 0.03 * wobble, 0.02)

@@ -1,0 +1,134 @@
+"""The recipe of a field: all that the simulator has to know, in one frozen value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from agriseg.errors import OptionError
+from agriseg.geobox import GeoBox
+
+__all__ = ["FieldRecipe"]
+
+# Least and greatest value of each number, and why nothing outside makes a picture.
+_LIMITS: dict[str, tuple[float, float, str]] = {
+    "seed": (0, 2**63 - 1, "take any whole number from 0"),
+    "width": (16, 200_000, "give the raster's columns in pixels"),
+    "height": (16, 200_000, "give the raster's rows in pixels"),
+    "gsd_m": (0.005, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
+    "row_spacing_m": (0.2, 5.0, "give metres between two rows, as 0.75"),
+    "row_direction_deg": (-90.0, 90.0, "give degrees from the raster's columns, clockwise"),
+    "plant_spacing_m": (0.1, 5.0, "give metres between two plants of a row, as 0.42"),
+    "plant_radius_m": (0.03, 0.6, "give half the width of a middling plant in metres"),
+    "gap_share": (0.0, 0.9, "give the share of places in the rows without a plant"),
+    "weeds_per_m2": (0.0, 40.0, "give the mean number of weeds on a square metre"),
+    "moisture": (0.0, 1.0, "give the mean wetness of the soil, 0 dry to 1 wet"),
+    "sun_azimuth_deg": (0.0, 360.0, "give degrees clockwise from north"),
+    "sun_elevation_deg": (20.0, 85.0, "a lower sun throws shadows over many rows"),
+    "border_m": (0.0, 5.0, "give the mean width of the border without pixels in metres"),
+    "blur_px": (0.0, 1.5, "give the standard deviation of the camera's blur in pixels"),
+    "noise": (0.0, 0.05, "give the sensor's noise in reflectance, as 0.002"),
+}
+_WHOLE = ("seed", "width", "height")
+
+
+@dataclass(frozen=True)
+class FieldRecipe:
+    """A field of rosette plants in rows, with weeds, under a low-flying five-band camera.
+
+    The grid is north-up; a field coordinate is (x, y) in metres east and south of its upper left
+    corner. Everything random is a function of `seed` and of field coordinates, so two recipes
+    that differ only in width, height or border show the same plants where they overlap.
+
+    Args:
+        seed: Whole number from which all that is random follows.
+        width: Columns of the raster.
+        height: Rows of the raster.
+        gsd_m: Side of a pixel in metres.
+        crs: Coordinate system in metres, as "EPSG:32633".
+        left_m: Easting of the upper left corner, in metres of the CRS.
+        top_m: Northing of the upper left corner, in metres of the CRS.
+        row_spacing_m: Metres between two crop rows.
+        row_direction_deg: Direction of the rows, degrees clockwise from the raster's columns axis.
+        plant_spacing_m: Metres between two places for a plant in a row.
+        plant_radius_m: Half the width of a middling crop plant, metres.
+        gap_share: Share of the places that stay empty, 0..0.9, alone and in runs.
+        weeds_per_m2: Mean number of weeds on a square metre; most stand in patches.
+        moisture: Mean wetness of the soil, 0 (dry) to 1 (wet).
+        sun_azimuth_deg: Where the sun stands, degrees clockwise from north.
+        sun_elevation_deg: How high it stands, degrees above the horizon.
+        border_m: Mean width of the ragged border without pixels, metres; 0 for none.
+        blur_px: Standard deviation of the camera's blur, pixels.
+        noise: Standard deviation of the sensor's noise, reflectance.
+
+    Raises:
+        OptionError: A value makes no field; the message says which, and what to give.
+    """
+
+    seed: int = 2024
+    width: int = 1360
+    height: int = 1100
+    gsd_m: float = 0.02
+    crs: str = "EPSG:32633"
+    # The Marchfeld east of Vienna: level, farmed, zone 33 of UTM.
+    left_m: float = 629840.0
+    top_m: float = 5345220.0
+    row_spacing_m: float = 0.75
+    row_direction_deg: float = 17.0
+    plant_spacing_m: float = 0.42
+    plant_radius_m: float = 0.25
+    gap_share: float = 0.08
+    weeds_per_m2: float = 3.5
+    moisture: float = 0.4
+    sun_azimuth_deg: float = 251.0
+    sun_elevation_deg: float = 42.0
+    border_m: float = 0.6
+    blur_px: float = 0.7
+    noise: float = 0.001
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name != "crs":
+                self._check(field.name)
+        try:
+            crs = CRS.from_user_input(self.crs)
+        except CRSError as error:
+            raise OptionError(
+                f"recipe: crs {self.crs!r} is not a coordinate system; "
+                "a name such as 'EPSG:32633' is needed"
+            ) from error
+        if not crs.is_projected or crs.linear_units_factor[1] != 1.0:
+            raise OptionError(
+                f"recipe: crs {self.crs!r} does not count in metres; "
+                "a projected system is needed, as the UTM zone 'EPSG:32633'"
+            )
+
+    def _check(self, name: str) -> None:
+        value = getattr(self, name)
+        kind = "a whole number" if name in _WHOLE else "a number"
+        allowed = int if name in _WHOLE else (int, float)
+        if isinstance(value, bool) or not isinstance(value, allowed):
+            raise OptionError(f"recipe: {name} is {value!r}; {kind} is needed")
+        if not math.isfinite(value):
+            raise OptionError(f"recipe: {name} is {value}; a finite number is needed")
+        low, high, advice = _LIMITS.get(name, (-1e8, 1e8, "give metres of the CRS"))
+        if not low <= value <= high:
+            raise OptionError(
+                f"recipe: {name} is {value}; {low:g} to {high:g} is possible: {advice}"
+            )
+
+    @cached_property
+    def geobox(self) -> GeoBox:
+        """The grid of the raster."""
+        transform = Affine(self.gsd_m, 0.0, self.left_m, 0.0, -self.gsd_m, self.top_m)
+        return GeoBox(CRS.from_user_input(self.crs), transform, self.width, self.height)
+
+    @property
+    def size_m(self) -> tuple[float, float]:
+        """(width, height) of the raster in metres."""
+        return self.width * self.gsd_m, self.height * self.gsd_m

@@ -1,0 +1,278 @@
+"""From plants, clods, stones and straws to the shapes that are drawn: blades and domes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at, normal, uniform
+from agriseg.simulate.plants import Plants, Rect, cells
+from agriseg.simulate.recipe import FieldRecipe
+from agriseg.simulate.spectra import CLOD, CROP, GRASS_WEED, LEAFY_WEED, RESIDUE, STONE
+
+__all__ = ["FORMS", "LEAF_REACH", "Blades", "Domes", "Form", "clods", "leaves", "stones", "straws"]
+
+LEAF_REACH = 1.75
+"""No leaf reaches farther, in sizes of its plant: 1.38 long, bent aside by 0.6, moved by 0.07."""
+
+_GOLDEN_TURN = 0.381966  # 137.5 degrees: the angle between one leaf of a rosette and the next
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a species grows its leaves; lengths are shares of the plant's or the leaf's size.
+
+    Args:
+        leaves: Least and greatest number of leaves.
+        turn: Angle from one leaf to the next, in turns.
+        inner: Length of the youngest leaf over that of the oldest.
+        ratio: Half width of a leaf over its length.
+        petiole: Share of the length that is stalk.
+        egg: Above 0 the leaf is widest below its middle, as an egg.
+        lobes: Number of lobes (or teeth) along one side.
+        lobe_depth: How deep they are cut, 0..1.
+        height: Height of the plant over its reach.
+        fold: Slope of the two halves of a leaf up from the midrib.
+        bend: How far leaves bend aside.
+        rib_m: Half width of the pale midrib in metres.
+        linear: Grass blade in place of a stalked leaf.
+    """
+
+    leaves: tuple[int, int]
+    turn: float
+    inner: float
+    ratio: float
+    petiole: float
+    egg: float
+    lobes: float
+    lobe_depth: float
+    height: float
+    fold: float
+    bend: float
+    rib_m: float
+    linear: bool = False
+
+
+FORMS: dict[int, Form] = {
+    CROP: Form((9, 15), _GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
+    LEAFY_WEED: Form((5, 9), 0.2639, 0.45, 0.24, 0.30, 0.75, 2.5, 0.42, 0.55, 0.22, 0.06, 0.004),
+    GRASS_WEED: Form(
+        (6, 15), 0.2237, 0.45, 0.035, 0.0, 0.0, 1.0, 0.0, 0.7, 0.5, 0.34, 0.002, linear=True
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Blades:
+    """Leaves and straws, one a line: a strip from (x, y) along (cx, cy), arched and folded.
+
+    Metres throughout; `rise_m` is the height of the arch's top above `base_m`, `peak` the share of
+    the length at which it stands; `bend` is sideways metres at the tip for a metre of length.
+    """
+
+    material: Ints
+    x: Floats
+    y: Floats
+    cx: Floats
+    cy: Floats
+    length_m: Floats
+    half_m: Floats
+    petiole: Floats
+    egg: Floats
+    lobes: Floats
+    lobe_depth: Floats
+    phase: Floats
+    base_m: Floats
+    rise_m: Floats
+    peak: Floats
+    fold: Floats
+    bend: Floats
+    rib_m: Floats
+    pale: Floats
+    bright: Floats
+    linear: Floats
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, which: Ints) -> Blades:
+        """The blades numbered in `which`."""
+        return Blades(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Domes:
+    """Clods and stones, one a line: a lumpy half ellipsoid with its long axis along (cx, cy)."""
+
+    material: Ints
+    x: Floats
+    y: Floats
+    cx: Floats
+    cy: Floats
+    long_m: Floats
+    short_m: Floats
+    height_m: Floats
+    phase: Floats
+    pale: Floats
+    bright: Floats
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, which: Ints) -> Domes:
+        """The domes numbered in `which`."""
+        return Domes(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+def _leaf_counts(recipe: FieldRecipe, plants: Plants) -> Ints:
+    """How many leaves each plant has."""
+    row = plants.material - min(FORMS)
+    least, most = np.array([FORMS[m].leaves for m in sorted(FORMS)]).T
+    spread = most[row] - least[row] + 1
+    extra = np.floor(uniform(recipe.seed, "plant.leaves", plants.key) * spread)
+    return np.asarray(least[row] + extra.astype(np.int64))
+
+
+def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
+    """All leaves of `plants`; the youngest of a plant, number 0, stands in its middle."""
+    seed = recipe.seed
+    count = _leaf_counts(recipe, plants)
+    plant = np.repeat(np.arange(len(plants)), count)
+    number = np.arange(len(plant)) - np.repeat(np.cumsum(count) - count, count)
+    key, row = plants.key[plant], plants.material[plant] - min(FORMS)
+    of = {
+        field.name: np.array([float(getattr(FORMS[m], field.name)) for m in sorted(FORMS)])[row]
+        for field in fields(Form)
+        if field.name != "leaves"
+    }
+
+    def chance(stream: str) -> Floats:
+        return normal(seed, stream, key, number)
+
+    age = (number + 0.5) / count[plant]
+    turns = plants.angle[plant] + number * of["turn"] + 0.035 * chance("leaf.angle")
+    cx, cy = cos_sin(turns)
+    size = plants.size_m[plant]
+    length = size * (of["inner"] + (1.0 - of["inner"]) * age) * (1.0 + 0.11 * chance("leaf.long"))
+    length = np.maximum(length, 0.012)
+    grass = of["linear"] > 0.5
+    ratio = of["ratio"] * (1.0 + 0.12 * chance("leaf.wide"))
+    # A grass blade keeps its width while it grows; a rosette's young leaves are short and wide.
+    half = np.where(grass, 0.0045 + 0.016 * size, length * ratio * (1.15 - 0.15 * age))
+    tall = size * of["height"]
+    return Blades(
+        material=plants.material[plant],
+        x=plants.x[plant] + 0.02 * size * chance("leaf.x"),
+        y=plants.y[plant] + 0.02 * size * chance("leaf.y"),
+        cx=cx,
+        cy=cy,
+        length_m=length,
+        half_m=half,
+        petiole=of["petiole"] * (0.5 + 0.6 * age),
+        egg=of["egg"] * (1.0 + 0.25 * chance("leaf.egg")),
+        lobes=of["lobes"] * (1.0 + 0.15 * chance("leaf.lobes")),
+        lobe_depth=of["lobe_depth"] * (1.0 + 0.25 * chance("leaf.depth")),
+        phase=uniform(seed, "leaf.phase", key, number),
+        base_m=0.012 + tall * 0.42 * (1.0 - age),
+        rise_m=tall * (0.55 - 0.12 * age) * (1.0 + 0.2 * chance("leaf.rise")),
+        peak=np.where(grass, 0.62, 0.80 - 0.22 * age) + 0.04 * chance("leaf.peak"),
+        fold=of["fold"] * (1.0 + 0.3 * chance("leaf.fold")) * (1.1 - 0.5 * age),
+        bend=np.clip(of["bend"] * chance("leaf.bend"), -0.6, 0.6),
+        rib_m=of["rib_m"] * (0.6 + 0.4 * age),
+        pale=np.clip(
+            plants.pale[plant] + 0.30 * (0.5 - age) + 0.07 * chance("leaf.pale"), 0.0, 1.0
+        ),
+        bright=1.0 + 0.07 * chance("leaf.bright"),
+        linear=of["linear"],
+    )
+
+
+def straws(recipe: FieldRecipe, rect: Rect) -> Blades:
+    """Pieces of straw and stalk of the last crop on the ground in `rect`."""
+    seed, side = recipe.seed, 0.36
+    i, j = cells(rect, side)
+    x = (i + uniform(seed, "straw.x", i, j)) * side
+    y = (j + uniform(seed, "straw.y", i, j)) * side
+    drift = 0.45 + 0.5 * noise_at(seed, "straw.drift", x, y, 2.2)
+    keep = rect.holds(x, y) & (uniform(seed, "straw.here", i, j) < drift)
+    i, j, x, y = i[keep], j[keep], x[keep], y[keep]
+    cx, cy = cos_sin(uniform(seed, "straw.angle", i, j))
+    long = uniform(seed, "straw.long", i, j)
+    ones = np.ones(len(x))
+    return Blades(
+        material=np.full(len(x), RESIDUE, dtype=np.int64),
+        x=x,
+        y=y,
+        cx=cx,
+        cy=cy,
+        length_m=0.03 + 0.13 * long * long,
+        half_m=0.005 + 0.005 * uniform(seed, "straw.wide", i, j),
+        petiole=0.0 * ones,
+        egg=0.0 * ones,
+        lobes=ones,
+        lobe_depth=0.0 * ones,
+        phase=0.0 * ones,
+        base_m=0.008 * ones,
+        rise_m=0.004 * ones,
+        peak=0.5 * ones,
+        fold=-0.3 * ones,
+        bend=0.08 * normal(seed, "straw.bend", i, j),
+        rib_m=0.002 * ones,
+        pale=uniform(seed, "straw.pale", i, j),
+        bright=1.0 + 0.08 * normal(seed, "straw.bright", i, j),
+        linear=ones,
+    )
+
+
+def clods(recipe: FieldRecipe, rect: Rect) -> Domes:
+    """Clods of soil in `rect`, small ones everywhere and coarse ones where the seedbed is rough."""
+    seed, side = recipe.seed, 0.12
+    i, j = cells(rect, side)
+    x = (i + uniform(seed, "clod.x", i, j)) * side
+    y = (j + uniform(seed, "clod.y", i, j)) * side
+    rough = 0.5 + 0.5 * noise_at(seed, "clod.rough", x, y, 3.7)
+    keep = rect.holds(x, y) & (uniform(seed, "clod.here", i, j) < 0.15 + 0.75 * rough)
+    i, j, x, y, rough = i[keep], j[keep], x[keep], y[keep], rough[keep]
+    size = uniform(seed, "clod.size", i, j)
+    long = 0.011 + 0.042 * size * size * size * (0.4 + 1.0 * rough)
+    return _domes(recipe, "clod", CLOD, (i, j, x, y), long, (0.55, 0.8))
+
+
+def stones(recipe: FieldRecipe, rect: Rect) -> Domes:
+    """Stones on the ground in `rect`."""
+    seed, side = recipe.seed, 0.7
+    i, j = cells(rect, side)
+    x = (i + uniform(seed, "stone.x", i, j)) * side
+    y = (j + uniform(seed, "stone.y", i, j)) * side
+    keep = rect.holds(x, y) & (uniform(seed, "stone.here", i, j) < 0.3)
+    i, j, x, y = i[keep], j[keep], x[keep], y[keep]
+    size = uniform(seed, "stone.size", i, j)
+    return _domes(recipe, "stone", STONE, (i, j, x, y), 0.014 + 0.03 * size * size, (0.5, 0.6))
+
+
+def _domes(
+    recipe: FieldRecipe,
+    name: str,
+    material: int,
+    places: tuple[Ints, Ints, Floats, Floats],
+    long_m: Floats,
+    flat: tuple[float, float],
+) -> Domes:
+    """Domes at `places`; `flat` is least width over length, and height over width."""
+    i, j, x, y = places
+    cx, cy = cos_sin(uniform(recipe.seed, f"{name}.angle", i, j))
+    width = flat[0] + (1.0 - flat[0]) * uniform(recipe.seed, f"{name}.width", i, j)
+    return Domes(
+        material=np.full(len(x), material, dtype=np.int64),
+        x=x,
+        y=y,
+        cx=cx,
+        cy=cy,
+        long_m=long_m,
+        short_m=long_m * width,
+        height_m=long_m * width * flat[1],
+        phase=uniform(recipe.seed, f"{name}.phase", i, j),
+        pale=uniform(recipe.seed, f"{name}.pale", i, j),
+        bright=1.0 + 0.07 * normal(recipe.seed, f"{name}.bright", i, j),
+    )
