@@ -1,0 +1,63 @@
+"""agriseg turns drone and satellite imagery into maps that a farm can act on.
+
+    import agriseg
+
+    run = agriseg.segment("field.tif", "out")
+    run.classes       # path of a Cloud Optimized GeoTIFF, on the grid of the input
+
+Public names load what they need when they are first used, so that `import agriseg` is quick and
+loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from agriseg._version import __version__
+
+if TYPE_CHECKING:
+    from agriseg.errors import AgrisegError
+    from agriseg.legend import ClassLabel, Legend
+    from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
+    from agriseg.raster import Scene, describe_scene, open_scene
+    from agriseg.runs import Run, read_run
+    from agriseg.workflow import segment
+
+__all__ = [
+    "AgrisegError",
+    "BandInput",
+    "ClassLabel",
+    "Legend",
+    "ModelCard",
+    "Predictor",
+    "Run",
+    "Scene",
+    "__version__",
+    "describe_scene",
+    "load_model",
+    "open_scene",
+    "read_run",
+    "save_model",
+    "segment",
+]
+
+_HOMES = {
+    "agriseg.errors": ("AgrisegError",),
+    "agriseg.legend": ("ClassLabel", "Legend"),
+    "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
+    "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
+    "agriseg.runs": ("Run", "read_run"),
+    "agriseg.workflow": ("segment",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'agriseg' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,266 @@
+"""What is to be done for one scene, decided before anything expensive starts."""
+
+from __future__ import annotations
+
+import json
+import platform
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+
+from agriseg._version import __version__
+from agriseg.errors import InputError, OptionError, OutputError
+from agriseg.models import (
+    Predictor,
+    about,
+    adapt,
+    batch_of,
+    check_fit,
+    check_predictor,
+    numerics_of,
+)
+from agriseg.raster import Scene, describe_scene
+from agriseg.raster.source import inspect
+from agriseg.runs.folder import RunFolder
+from agriseg.runs.key import digest, scene_facts
+from agriseg.runs.ledger import Ledger
+from agriseg.runs.record import Run, read_run
+from agriseg.tiling import ChipGrid, Plan
+
+__all__ = ["Estimate", "Job", "SegmentOptions", "prepare"]
+
+# Raised whenever rows of an older version must not be mixed with new ones.
+_ROWS_FORMAT = 1
+# Compressed class and confidence maps take well under a byte a pixel; twice, for rows and COGs.
+_DISK_BYTES_PER_PLANE = 0.6
+_DISK_FLOOR = 4 << 20
+_CACHE_FOR_TILES, _CACHE_FOR_STRIPS = 128 << 20, 1 << 30
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How a scene is segmented.
+
+    Args:
+        chip: Side of a chip in pixels; None: as the model's card says.
+        overlap: Pixels that chips share; None: as the card says.
+        swaths: Runs of chip rows that are streamed apart; the result does not depend on it.
+        probabilities: Also write the probability of each class.
+        skip_unreadable: Turn chips that cannot be read into nodata and list them, instead of
+            stopping.
+        ignore_gsd: Use the model even where the scene's GSD lies far outside its range.
+        resume: Go on from rows, or a finished run, that are there; else start anew.
+    """
+
+    chip: int | None = None
+    overlap: int | None = None
+    swaths: int = 1
+    probabilities: bool = False
+    skip_unreadable: bool = False
+    ignore_gsd: bool = False
+    resume: bool = True
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will take.
+
+    Args:
+        pixels: Pixels of the scene.
+        chips: Chips of the grid.
+        predicted_pixels: Pixels through the network, overlaps counted as often as they are seen.
+        memory_bytes: Working memory beyond the program and its libraries.
+        disk_bytes: Room for rows and results.
+    """
+
+    pixels: int
+    chips: int
+    predicted_pixels: int
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene, one predictor, one plan, one folder: all that a worker needs to know.
+
+    `notes` is what the user should hear about the fit of model and scene, `warnings` what they
+    should hear about the scene itself.
+    """
+
+    scene: Scene
+    predictor: Predictor
+    plan: Plan
+    folder: RunFolder
+    options: SegmentOptions
+    key: str
+    scene_facts: Mapping[str, Any]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder.rows(self.key), self.plan.grid, self.options.probabilities)
+
+    @property
+    def numerics(self) -> str:
+        """What decides the last bit of the result: engine, device, precision, ..."""
+        return numerics_of(self.predictor)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether an earlier run has done exactly this."""
+        return self.options.resume and self.finished_run() is not None
+
+    def finished_run(self) -> Run | None:
+        """The run that has already done exactly this, or None."""
+        try:
+            run = read_run(self.folder.path)
+        except InputError:
+            return None
+        return run if run.record.get("key") == self.key else None
+
+    @property
+    def cache_bytes(self) -> int:
+        """Decoded blocks worth keeping: those that the next chip, or the next chip row, needs.
+
+        Strips must be kept for a whole chip row, else each would be decoded once for every chip.
+        Tiles may be dropped: then a tile that two chip rows share is decoded twice.
+        """
+        total, striped = 0, False
+        for path in dict.fromkeys(band.path for band in self.scene.bands):
+            source = inspect(path)
+            rows, cols = source.block_shapes[0]
+            striped = striped or not source.is_tiled
+            high = self.plan.grid.size + 2 * rows
+            width = source.geobox.width + cols
+            total += width * high * source.dtype.itemsize * source.count
+        most = _CACHE_FOR_STRIPS if striped else _CACHE_FOR_TILES
+        return min(max(total, 16 << 20), most)
+
+    def estimate(self) -> Estimate:
+        """What the job will take, from its plan alone."""
+        grid, card = self.plan.grid, self.predictor.card
+        planes = 2 + (len(card.legend) if self.options.probabilities else 0)
+        chip = grid.size**2 * (len(card.keys) + 3 * len(card.legend)) * 4
+        strips = 2 * grid.overlap * grid.width * len(card.legend) * 4
+        rows = 3 * grid.size * grid.width * (planes + 1)
+        memory = chip * (batch_of(self.predictor) + 3) + strips + rows + self.cache_bytes
+        pixels = grid.height * grid.width
+        disk = _DISK_FLOOR + int(pixels * planes * _DISK_BYTES_PER_PLANE)
+        return Estimate(pixels, len(grid), grid.predicted_pixels, memory, disk)
+
+
+def prepare(
+    scene: Scene, predictor: Predictor, folder: Path, options: SegmentOptions | None = None
+) -> Job:
+    """Check everything that is cheap to check, and plan.
+
+    Args:
+        scene: What to segment.
+        predictor: What to segment it with.
+        folder: Where this scene's results go.
+        options: How.
+
+    Raises:
+        ModelError, BandError: Model and scene do not fit.
+        OptionError: Chip size or overlap make no sense for this model.
+        OutputError: The folder cannot be written to, or the disk is too small.
+    """
+    options = options or SegmentOptions()
+    check_predictor(predictor)
+    predictor = adapt(predictor, scene)
+    notes = check_fit(predictor.card, scene, ignore_gsd=options.ignore_gsd)
+    grid = _grid(scene, predictor, options)
+    facts = scene_facts(scene)
+    key = digest(
+        {
+            "rows": _ROWS_FORMAT,
+            "scene": facts,
+            "about": dict(scene.about),
+            "model": _identity(predictor),
+            "numerics": numerics_of(predictor),
+            "grid": [grid.size, grid.overlap],
+            "probabilities": options.probabilities,
+            "skip_unreadable": options.skip_unreadable,
+        }
+    )
+    plan = Plan.even(grid, options.swaths)
+    run_folder = RunFolder(folder)
+    warnings = describe_scene(scene).warnings
+    job = Job(scene, predictor, plan, run_folder, options, key, facts, tuple(notes), warnings)
+    run_folder.prepare()
+    needed, free = job.estimate().disk_bytes, run_folder.free_bytes()
+    if needed > free:
+        raise OutputError(
+            f"the results need about {needed / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB left; "
+            "free some room or give another folder with -o"
+        )
+    return job
+
+
+def _grid(scene: Scene, predictor: Predictor, options: SegmentOptions) -> ChipGrid:
+    card, box = predictor.card, scene.geobox
+    size = options.chip if options.chip is not None else card.chip_size
+    overlap = min(card.overlap, size // 2) if options.overlap is None else options.overlap
+    if size % card.stride:
+        lower = max(size // card.stride, 1) * card.stride
+        raise OptionError(
+            f"--chip {size}: {card.name} needs a multiple of {card.stride}, such as {lower} or "
+            f"{lower + card.stride}"
+        )
+    return ChipGrid(box.height, box.width, size, overlap)
+
+
+def _identity(predictor: Predictor) -> str:
+    """What tells this predictor from others.
+
+    An object that does not say is taken for new every time, so that rows of another one that looks
+    alike are never reused.
+    """
+    return str(getattr(predictor, "fingerprint", None) or uuid.uuid4())
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """The part of run.json that is known before the run."""
+    card, grid, estimate = job.predictor.card, job.plan.grid, job.estimate()
+    gsd = job.scene.geobox.gsd_m
+    return {
+        "agriseg": __version__,
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "rasterio": rasterio.__version__,
+            "gdal": rasterio.__gdal_version__,
+        },
+        "key": job.key,
+        "scene": dict(job.scene_facts),
+        "about": dict(job.scene.about),
+        "gsd_m": None if gsd is None else [round(value, 9) for value in gsd],
+        "model": {
+            "name": card.name,
+            "fingerprint": getattr(job.predictor, "fingerprint", None),
+            "card": json.loads(card.to_json()),
+            **about(job.predictor),
+        },
+        "numerics": job.numerics,
+        "chips": {
+            "size": grid.size,
+            "overlap": grid.overlap,
+            "rows": grid.rows,
+            "cols": grid.cols,
+            "predicted_pixels": estimate.predicted_pixels,
+        },
+        "options": {
+            "probabilities": job.options.probabilities,
+            "skip_unreadable": job.options.skip_unreadable,
+            "ignore_gsd": job.options.ignore_gsd,
+        },
+        "notes": list(job.notes),
+        "warnings": list(job.warnings),
+    }

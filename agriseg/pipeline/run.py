@@ -1,0 +1,151 @@
+"""Running a job to its end in this process: swaths, then assembly, then the record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import rasterio
+
+from agriseg.legend import NODATA, Legend
+from agriseg.models import batch_of
+from agriseg.pipeline.job import Job, describe
+from agriseg.pipeline.swath import run_swath
+from agriseg.raster.writer import ByteLayer, write_cog
+from agriseg.runs import Run
+from agriseg.runs.record import write_record
+from agriseg.tiling import CONFIDENCE_STEPS
+
+__all__ = ["Progress", "probe_speed", "run_job"]
+
+
+class Progress(Protocol):
+    """Hears how a run gets on; all pixels are those of the raster."""
+
+    def start(self, total_pixels: int, done_pixels: int) -> None:
+        """The run begins; `done_pixels` are there from an earlier one."""
+
+    def advance(self, pixels: int) -> None:
+        """That many more pixels are final."""
+
+    def assembling(self) -> None:
+        """All rows are there; the rasters are being put together."""
+
+
+class _Silent:
+    def start(self, total_pixels: int, done_pixels: int) -> None: ...
+    def advance(self, pixels: int) -> None: ...
+    def assembling(self) -> None: ...
+
+
+def run_job(job: Job, progress: Progress | None = None) -> Run:
+    """Segment one scene, going on where an earlier run stopped.
+
+    Raises:
+        ReadError: A chip cannot be read.
+        OutputError: Results cannot be written.
+    """
+    progress = progress or _Silent()
+    if job.options.resume and (done := job.finished_run()):
+        return done
+    started, record = time.time(), describe(job)
+    job.folder.sweep(keep=job.key if job.options.resume else None)
+    ledger, grid = job.ledger, job.plan.grid
+    ledger.create()
+    missing = set(ledger.missing(range(grid.rows)))
+    here = sum(grid.finished_by(row).height for row in range(grid.rows) if row not in missing)
+    progress.start(grid.height * grid.width, here * grid.width)
+    with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes):
+        for swath in job.plan:
+            run_swath(job, swath, progress.advance)
+        ledger.join_all()
+        predicted = time.time()
+        progress.assembling()
+        outputs = assemble(job)
+    record |= {
+        "outputs": {name: (job.folder.path / name).stat().st_size for name in outputs},
+        "classes": count_classes(job),
+        "unreadable": ledger.unreadable(),
+        "rows_from_earlier_run": grid.rows - len(missing),
+        "seconds": {
+            "predict": round(predicted - started, 3),
+            "assemble": round(time.time() - predicted, 3),
+        },
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_record(job.folder, record)
+    job.folder.sweep()
+    return Run(job.folder, record)
+
+
+def probe_speed(job: Job) -> float:
+    """Pixels a second through the predictor alone, from one chip; for an estimate of the time."""
+    grid, card = job.plan.grid, job.predictor.card
+    at = grid.chip(0, 0).window
+    height, width = at.height + -at.height % card.stride, at.width + -at.width % card.stride
+    batch = np.empty((batch_of(job.predictor), len(card.keys), height, width), np.float32)
+    batch[:] = card.means.reshape(-1, 1, 1)
+    for _ in range(2):  # the first call compiles and warms up
+        started = time.perf_counter()
+        # A value must come back to the host, else a GPU may still be at work.
+        float(job.predictor(batch)[0, 0, 0, 0])
+    return batch.shape[0] * at.height * at.width / max(time.perf_counter() - started, 1e-9)
+
+
+def assemble(job: Job) -> list[str]:
+    """Put the rows of a job together as Cloud Optimized GeoTIFFs.
+
+    Returns:
+        The names of the files written.
+    """
+    legend, folder = job.predictor.card.legend, job.folder
+    pieces, box, tags = job.ledger.pieces(), job.scene.geobox, _tags(job)
+    step = 1 / CONFIDENCE_STEPS
+    rasters = {
+        folder.classes: [ByteLayer("class", 0, legend=legend)],
+        folder.confidence: [ByteLayer("confidence", 1, step)],
+    }
+    if job.options.probabilities:
+        rasters[folder.probabilities] = _probability_layers(legend, step)
+    names: list[str] = []
+    for path, layers in rasters.items():
+        write_cog(path, pieces, box, layers, tags=tags)
+        names += [path.name, path.name + ".aux.xml"]
+    if not job.options.probabilities:
+        # From an earlier run with other options; it would not belong to these classes.
+        for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):
+            stale.unlink(missing_ok=True)
+    return names
+
+
+def count_classes(job: Job) -> list[dict[str, Any]]:
+    """Pixels, share of the valid pixels, and hectares of each class in the finished map."""
+    counts = np.zeros(256, np.int64)
+    with rasterio.open(job.folder.classes) as dataset:
+        for _, window in dataset.block_windows(1):
+            counts += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
+    valid = max(int(counts[:NODATA].sum()), 1)
+    box = job.scene.geobox
+    pixel_ha = None if box.area_m2 is None else box.area_m2 / (box.width * box.height) / 1e4
+    return [
+        {
+            "value": label.value,
+            "name": label.name,
+            "pixels": int(counts[label.value]),
+            "percent": 100 * int(counts[label.value]) / valid,
+            "area_ha": None if pixel_ha is None else int(counts[label.value]) * pixel_ha,
+        }
+        for label in job.predictor.card.legend
+    ]
+
+
+def _probability_layers(legend: Legend, step: float) -> list[ByteLayer]:
+    return [ByteLayer(label.name, 2 + label.value, step) for label in legend]
+
+
+def _tags(job: Job) -> Mapping[str, Any]:
+    """Metadata inside the rasters: the user's facts, and what made the map."""
+    facts = {key.upper(): value for key, value in sorted(job.scene.about.items())}
+    return {"AGRISEG_MODEL": job.predictor.card.name, "AGRISEG_SCENE": job.scene.name, **facts}

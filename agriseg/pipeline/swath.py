@@ -1,0 +1,249 @@
+"""Streaming one swath: read ahead, predict, merge, and enter finished rows in the ledger.
+
+Three things go on at once: one thread reads and decodes the next chips, this one predicts and
+merges, one more compresses and writes rows. Each queue is short, so memory is bounded.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agriseg.errors import ReadError
+from agriseg.models import ModelCard, batch_of, check_output, new_accumulator
+from agriseg.pipeline.job import Job
+from agriseg.raster.reader import SceneReader
+from agriseg.raster.scene import Scene
+from agriseg.tiling import Accumulator, Chip, SeamStrip, Swath
+
+__all__ = ["OnRow", "run_swath"]
+
+OnRow = Callable[[int], None]
+"""Called with the number of raster pixels that became final."""
+
+_AHEAD = 3
+_T = TypeVar("_T")
+
+
+@dataclass
+class _ChipPixels:
+    """A chip as the reader hands it over; `data` is None where no pixel is valid."""
+
+    chip: Chip
+    data: NDArray[np.float32] | None
+    valid: NDArray[np.bool_] | None
+    unreadable: str | None = None
+
+
+def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
+    """Predict what the ledger lacks of a swath and enter it there.
+
+    Raises:
+        ReadError: A chip cannot be read (unless `skip_unreadable`).
+        OutputError: Rows cannot be written.
+    """
+    ledger = job.ledger
+    rows = ledger.missing(swath.rows)
+    chips = (chip for row in rows for chip in job.plan.grid.chips(row))
+    merger = _Merger(job)
+    with closing(_ahead(_read(job, chips), _AHEAD)) as stream, _Writer() as writer:
+        for row in rows:
+            # A row merged just before is still in the accumulator; else its strip is in the ledger.
+            is_streamed = row - 1 in rows
+            above = None if row == 0 or is_streamed else ledger.lower_strip(row - 1)
+            valid, unreadable = merger.merge_row(row, above, stream)
+            accumulator = merger.accumulator
+            finished = accumulator.pop_rows()
+            upper, lower = accumulator.upper_strip(), accumulator.lower_strip()
+            if unreadable:
+                writer.submit(ledger.note_unreadable, row, unreadable)
+            writer.submit(ledger.store, row, finished, valid, upper, lower)
+            if on_row:
+                on_row(job.plan.grid.finished_by(row).height * job.plan.grid.width)
+
+
+class _Merger:
+    """Predicts chips in batches of fixed size and merges them; a batch holds equal shapes."""
+
+    def __init__(self, job: Job) -> None:
+        self._predictor, self._grid = job.predictor, job.plan.grid
+        self._size = batch_of(job.predictor)
+        self._group: list[tuple[Chip, NDArray[np.float32]]] = []
+        self._is_checked = False
+        self.accumulator: Accumulator = new_accumulator(
+            job.predictor, job.plan.grid, probabilities=job.options.probabilities
+        )
+
+    def merge_row(
+        self, row: int, above: SeamStrip | None, stream: Iterator[_ChipPixels]
+    ) -> tuple[NDArray[np.bool_], list[str]]:
+        """Take the chips of one row from the stream.
+
+        Returns:
+            The valid mask (height, width) of the row's window, and what could not be read.
+        """
+        self.accumulator.start_row(row, above)
+        valid = np.ones(self._grid.row_window(row).shape, bool)
+        unreadable: list[str] = []
+        for _ in range(self._grid.cols):
+            pixels = next(stream)
+            at = pixels.chip.window
+            cols = slice(at.col_off, at.col_end)
+            if pixels.unreadable:
+                unreadable.append(pixels.unreadable)
+            if pixels.data is None or pixels.valid is None:
+                valid[:, cols] = False
+                continue
+            valid[:, cols] &= pixels.valid
+            if self._group and self._group[0][1].shape != pixels.data.shape:
+                self._predict()
+            self._group.append((pixels.chip, pixels.data))
+            if len(self._group) == self._size:
+                self._predict()
+        if self._group:
+            self._predict()
+        return valid, unreadable
+
+    def _predict(self) -> None:
+        """Predict and merge the group, and empty it."""
+        first = self._group[0][1]
+        if self._size == 1:
+            batch = first[None]
+        else:
+            batch = np.zeros((self._size, *first.shape), np.float32)
+            for place, (_, data) in enumerate(self._group):
+                batch[place] = data
+        probabilities = self._predictor(batch)
+        if not self._is_checked:
+            check_output(probabilities, batch.shape, self._predictor.card)
+            self._is_checked = True
+        if isinstance(probabilities, np.ndarray):
+            # Merging writes into the array, which may be the predictor's own.
+            probabilities = probabilities.copy()
+        for place, (chip, _) in enumerate(self._group):
+            at = chip.window
+            # What the stride added on the right and at the bottom is cut off again.
+            self.accumulator.add(probabilities[place, :, : at.height, : at.width], chip)
+        self._group.clear()
+
+
+def _read(job: Job, chips: Iterable[Chip]) -> Iterator[_ChipPixels]:
+    """Read chips in order, ready for the network."""
+    card = job.predictor.card
+    present, fill = _inputs(job.scene, card)
+    with SceneReader(job.scene, [card.keys[place] for place in present]) as reader:
+        for chip in chips:
+            try:
+                pixels = reader.read(chip.window)
+            except ReadError as error:
+                if not job.options.skip_unreadable:
+                    raise
+                yield _ChipPixels(chip, None, None, str(error))
+                continue
+            if not pixels.valid.any():
+                yield _ChipPixels(chip, None, None)
+                continue
+            data = _ready(pixels.data, pixels.valid, present, fill, card.stride)
+            yield _ChipPixels(chip, data, pixels.valid)
+
+
+def _inputs(scene: Scene, card: ModelCard) -> tuple[list[int], NDArray[np.float32]]:
+    """Which of the card's bands the scene has, and what stands for missing ones: their means."""
+    present = [place for place, key in enumerate(card.keys) if scene.has(key)]
+    return present, card.means.reshape(-1, 1, 1)
+
+
+def _ready(
+    data: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    present: Sequence[int],
+    fill: NDArray[np.float32],
+    stride: int,
+) -> NDArray[np.float32]:
+    """All bands of the card, means where invalid or missing, mirrored up to the stride.
+
+    Only chips clipped by the raster's right or bottom edge are ever padded.
+    """
+    height, width = valid.shape
+    ready = np.empty((len(fill), height, width), np.float32)
+    ready[:] = fill
+    whole = bool(valid.all())
+    for plane, place in zip(data, present, strict=True):
+        if whole:
+            ready[place] = plane
+        else:
+            np.copyto(ready[place], plane, where=valid)
+    down, across = -height % stride, -width % stride
+    if down or across:
+        ready = np.pad(ready, ((0, 0), (0, down), (0, across)), mode="reflect")
+    return ready
+
+
+def _ahead(items: Iterator[_T], depth: int) -> Generator[_T, None, None]:
+    """Run an iterator in a thread of its own, at most `depth` items ahead."""
+    filled: queue.Queue[Any] = queue.Queue(maxsize=depth)
+    stop, end = threading.Event(), object()
+
+    def put(item: Any) -> None:
+        while not stop.is_set():
+            try:
+                filled.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    break
+            put(end)
+        except BaseException as error:  # handed to the thread that waits for items
+            put(error)
+        finally:
+            close = getattr(items, "close", None)
+            if close:
+                close()
+
+    thread = threading.Thread(target=work, name="agriseg-read", daemon=True)
+    thread.start()
+    try:
+        while (item := filled.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class _Writer:
+    """Writes rows in one thread, at most two behind; a failure surfaces at the next row."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="agriseg-write")
+        self._pending: list[Future[None]] = []
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def submit(self, work: Callable[..., None], *args: Any) -> None:
+        while len(self._pending) >= 2:
+            self._pending.pop(0).result()
+        self._pending.append(self._pool.submit(work, *args))
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            while self._pending and error is None:
+                self._pending.pop(0).result()
+        finally:
+            self._pool.shutdown(wait=True)

@@ -1,0 +1,98 @@
+"""Fingerprints: what a result depends on, in a few hex digits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agriseg.raster.masks import AreaMask, BandMask
+from agriseg.raster.scene import Scene
+from agriseg.raster.source import inspect
+
+__all__ = ["digest", "fingerprint", "scene_facts"]
+
+_ENDS = 1 << 16
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of facts that JSON can hold, whatever their order."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(path: str) -> list[dict[str, Any]]:
+    """Size, time and a hash of both ends of each file that a raster is read from.
+
+    A VRT's sources and sidecars are among them. Of a path that is no local file only the name is
+    known.
+    """
+    return [_file_print(name) for name in inspect(path).files]
+
+
+def _file_print(name: str) -> dict[str, Any]:
+    path = Path(name)
+    try:
+        status = path.stat()
+        with path.open("rb") as file:
+            ends = file.read(_ENDS)
+            file.seek(max(status.st_size - _ENDS, 0))
+            ends += file.read(_ENDS)
+    except OSError:
+        return {"name": name}
+    return {
+        "name": path.name,
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "ends": hashlib.blake2b(ends, digest_size=16).hexdigest(),
+    }
+
+
+def scene_facts(scene: Scene) -> dict[str, Any]:
+    """Everything about a scene that decides its pixels, fit for JSON and run.json."""
+    paths = dict.fromkeys(band.path for band in scene.bands)
+    masks: list[dict[str, Any]] = []
+    for mask in scene.masks:
+        if isinstance(mask, AreaMask):
+            polygons = hashlib.sha256(b"".join(mask.wkb)).hexdigest()
+            masks.append({"area": mask.label, "polygons": polygons})
+        elif isinstance(mask, BandMask):
+            paths.setdefault(mask.path)
+            masks.append({"alpha": Path(mask.path).name, "band": mask.index})
+        else:
+            paths.setdefault(mask.path)
+            masks.append(
+                {
+                    "classes": Path(mask.path).name,
+                    "values": sorted(mask.values),
+                    "grow_m": mask.grow_m,
+                }
+            )
+    box = scene.geobox
+    return {
+        "name": scene.name,
+        "bands": [
+            {
+                "file": Path(band.path).name,
+                "index": band.index,
+                "role": band.key,
+                "wavelength_nm": band.wavelength_nm,
+                "scale": band.scale,
+                "offset": band.offset,
+                "nodata": None if band.nodata is None else repr(band.nodata),
+                "evidence": band.evidence,
+            }
+            for band in scene.bands
+        ],
+        "radiometry": {"level": scene.radiometry.level, "evidence": scene.radiometry.evidence},
+        "grid": {
+            "crs": None if box.crs is None else box.crs.to_wkt(),
+            "transform": list(box.transform.to_gdal()),
+            "width": box.width,
+            "height": box.height,
+        },
+        "masks": masks,
+        "files": {path: fingerprint(path) for path in paths},
+    }

@@ -1,0 +1,198 @@
+"""The ledger: which rows of a run are finished, as files in a shared folder.
+
+Its folder is named after everything that the rows depend on, so a row found there is right, whoever
+wrote it and whenever. For chip row r:
+
+    row-r.tif     all pixels that are final once row r is merged with the one above it
+    body-r.tif    the same without the rows shared with the row above, which was merged elsewhere
+    upper-r.npz   then: row r's share of those rows, and which of their pixels are valid
+    lower-r.npy   row r's share of the rows it has in common with row r + 1
+    seam-r.tif    the shared rows, once both shares met
+
+Strips are written before the row file that says they are there, and removed once they are used up.
+Nothing is predicted twice: a run that goes on, or a neighbour in another process, adds the strip.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agriseg.errors import OutputError
+from agriseg.legend import NODATA
+from agriseg.raster.writer import Piece, write_bytes, write_rows
+from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
+
+__all__ = ["Ledger"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Finished rows of one run.
+
+    Args:
+        folder: Where they are.
+        grid: The chip grid of the run.
+        probabilities: Whether row files carry the probability of each class.
+    """
+
+    folder: Path
+    grid: ChipGrid
+    probabilities: bool = False
+
+    def create(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"the folder {self.folder} cannot be made: {error.strerror}; give another folder "
+                "with -o"
+            ) from error
+
+    # Questions -----------------------------------------------------------------------------
+
+    def is_predicted(self, row: int) -> bool:
+        """Whether chip row `row` needs no prediction any more."""
+        if self._row(row).exists():
+            return True
+        has_strip = self._upper(row).exists() or self._seam(row).exists()
+        return has_strip and (self._body_is_empty(row) or self._body(row).exists())
+
+    def missing(self, rows: Sequence[int]) -> list[int]:
+        return [row for row in rows if not self.is_predicted(row)]
+
+    def lower_strip(self, row: int) -> SeamStrip | None:
+        """What chip row `row` left for the next one, or None."""
+        try:
+            strip: SeamStrip = np.load(self._lower(row), allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        return strip
+
+    def pieces(self) -> list[Piece]:
+        """All row files, from top to bottom; together they cover the raster once.
+
+        Raises:
+            RuntimeError: Rows are missing.
+        """
+        found: list[Piece] = []
+        for row in range(self.grid.rows):
+            whole, seam = self.grid.finished_by(row), self.grid.seam_above(row)
+            if self._row(row).exists():
+                found.append(Piece(whole, self._row(row)))
+                continue
+            if seam is not None:
+                found.append(Piece(seam, self._seam(row)))
+            body = self.grid.body(row)
+            if body is not None:
+                found.append(Piece(body, self._body(row)))
+        lost = [piece.path.name for piece in found if not piece.path.exists()]
+        if lost:
+            raise RuntimeError(f"the ledger {self.folder} lacks {', '.join(lost)}")
+        return found
+
+    # Entries -------------------------------------------------------------------------------
+
+    def store(
+        self,
+        row: int,
+        finished: FinishedRows | None,
+        valid: NDArray[np.bool_],
+        upper: SeamStrip | None,
+        lower: SeamStrip | None,
+    ) -> None:
+        """Enter chip row `row`.
+
+        Args:
+            row: Chip row.
+            finished: Its final rows; None where there is none.
+            valid: (height, width) valid mask of the chip row's window.
+            upper: Its share of the rows above, where the row above was not at hand.
+            lower: Its share of the rows below.
+        """
+        top = self.grid.row_window(row).row_off
+        if lower is not None:
+            write_bytes(self._lower(row), _npy(lower))
+        if upper is not None:
+            packed = io.BytesIO()
+            np.savez(packed, strip=upper, valid=valid[: self.grid.overlap])
+            write_bytes(self._upper(row), packed.getbuffer())
+        if finished is not None:
+            at = finished.window
+            rows = slice(at.row_off - top, at.row_end - top)
+            path = self._row(row) if upper is None else self._body(row)
+            self._write(path, finished, valid[rows])
+        if upper is None and row > 0:
+            self._lower(row - 1).unlink(missing_ok=True)
+        self.join(row)
+        self.join(row + 1)
+
+    def join(self, row: int) -> None:
+        """Finish the rows that chip rows `row` - 1 and `row` share, where both shares are there."""
+        window = self.grid.seam_above(row) if 0 < row < self.grid.rows else None
+        if window is None or not self._upper(row).exists():
+            return
+        lower = self.lower_strip(row - 1)
+        if lower is None:
+            return
+        try:
+            with np.load(self._upper(row), allow_pickle=False) as packed:
+                upper, valid = packed["strip"], packed["valid"]
+        except FileNotFoundError:
+            return  # another process was quicker
+        finished = join_seam(upper, lower, window, probabilities=self.probabilities)
+        self._write(self._seam(row), finished, valid)
+        self._upper(row).unlink(missing_ok=True)
+        self._lower(row - 1).unlink(missing_ok=True)
+
+    def join_all(self) -> None:
+        """Finish all shared rows that a stopped run left with both shares."""
+        for row in range(1, self.grid.rows):
+            self.join(row)
+
+    def note_unreadable(self, row: int, windows: Sequence[str]) -> None:
+        """Remember which chips of a row could not be read."""
+        write_bytes(self.folder / f"unreadable-{row:06d}.json", json.dumps(list(windows)).encode())
+
+    def unreadable(self) -> list[str]:
+        """All chips that could not be read."""
+        files = sorted(self.folder.glob("unreadable-*.json"))
+        return [line for file in files for line in json.loads(file.read_text())]
+
+    def _write(self, path: Path, finished: FinishedRows, valid: NDArray[np.bool_]) -> None:
+        planes = [finished.classes[None], finished.confidence[None]]
+        if finished.probabilities is not None:
+            planes.append(finished.probabilities)
+        stack = np.concatenate(planes)
+        stack[:, ~valid] = NODATA
+        write_rows(path, stack)
+
+    def _body_is_empty(self, row: int) -> bool:
+        return self.grid.body(row) is None
+
+    def _row(self, row: int) -> Path:
+        return self.folder / f"row-{row:06d}.tif"
+
+    def _body(self, row: int) -> Path:
+        return self.folder / f"body-{row:06d}.tif"
+
+    def _seam(self, row: int) -> Path:
+        return self.folder / f"seam-{row:06d}.tif"
+
+    def _upper(self, row: int) -> Path:
+        return self.folder / f"upper-{row:06d}.npz"
+
+    def _lower(self, row: int) -> Path:
+        return self.folder / f"lower-{row:06d}.npy"
+
+
+def _npy(strip: SeamStrip) -> memoryview:
+    packed = io.BytesIO()
+    np.save(packed, strip, allow_pickle=False)
+    return packed.getbuffer()

@@ -1,0 +1,158 @@
+"""The verb `segment`: open, check, predict, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypedDict, Unpack, cast
+
+from agriseg.errors import OptionError
+from agriseg.models import Predictor, load_model
+from agriseg.pipeline import Job, Progress, SegmentOptions, prepare, run_job
+from agriseg.raster import Inputs, Scene, SceneOptions, narrow, open_scene
+from agriseg.runs import Run
+
+__all__ = ["DEFAULT_MODEL", "Listener", "SegmentKeywords", "segment"]
+
+DEFAULT_MODEL = "index-baseline"
+
+
+class Listener(Progress, Protocol):
+    """Hears of each scene before it starts, and then how it gets on."""
+
+    def begin(self, job: Job) -> None:
+        """A scene is about to be segmented."""
+
+    def end(self, run: Run) -> None:
+        """Its results are there."""
+
+
+class ModelOptions(TypedDict, total=False):
+    """The keywords of `load_model`."""
+
+    engine: str
+    device: str
+    precision: str
+    batch: int | None
+    trust: bool
+
+
+class SegmentKeywords(SceneOptions, ModelOptions, total=False):
+    """The keywords of `segment`: those of `open_scene` and of `load_model`, and these."""
+
+    bounds: Sequence[float] | None
+    cutline: str | Path | None
+    gsd_m: float | None
+    chip: int | None
+    overlap: int | None
+    swaths: int
+    probabilities: bool
+    skip_unreadable: bool
+    ignore_gsd: bool
+    resume: bool
+
+
+def segment(
+    inputs: Inputs | Scene | Sequence[Inputs | Scene],
+    out: str | Path,
+    *,
+    model: str | Path | Predictor | None = None,
+    listener: Listener | None = None,
+    **options: Unpack[SegmentKeywords],
+) -> Run | list[Run]:
+    """Turn scenes into georeferenced class and confidence rasters.
+
+    Each scene streams through memory, whatever its size. A run that was stopped goes on where it
+    stopped when it is started again in the same way; a finished one is recognised.
+
+    Args:
+        inputs: A raster, a folder of single-band rasters, single-band rasters by role
+            (`{"red": "R.tif", "nir": "N.tif"}`), an open `Scene`, or a list of such.
+        out: Results go to OUT/<name of the scene>/.
+        model: A model file, the name of a built-in model, or any object with the `Predictor`
+            protocol; by default vegetation against soil from an index, which needs no training.
+        listener: Hears of progress.
+        **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
+            mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
+            right, top in the scene's CRS), `cutline` (a vector file), `gsd_m` (metres a pixel).
+            How to predict: `engine, device, precision, batch, trust` as in `load_model`.
+            How to segment: `chip, overlap, swaths, probabilities, skip_unreadable, ignore_gsd,
+            resume` as in `agriseg.pipeline.SegmentOptions`.
+
+    Returns:
+        The run, or a list of runs where a list was given.
+
+    Raises:
+        AgrisegError: Something the user can mend; raised before any work where it can be known.
+    """
+    unknown = sorted(set(options) - SegmentKeywords.__optional_keys__)
+    if unknown:
+        raise TypeError(f"segment() has no option {unknown[0]!r}")
+    many = isinstance(inputs, Sequence) and not isinstance(inputs, str)
+    given = list(cast("Sequence[Inputs | Scene]", inputs)) if many else [cast("Inputs", inputs)]
+    if not given:
+        raise OptionError("no raster was given; name at least one")
+    predictor = _predictor(model if model is not None else DEFAULT_MODEL, options)
+    scenes = [_scene(one, options, alone=len(given) == 1) for one in given]
+    _refuse_same_folder(scenes, Path(out))
+    how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
+    # Every scene is checked before the first is segmented.
+    jobs = [prepare(scene, predictor, Path(out) / scene.name, how) for scene in scenes]
+    runs = []
+    for job in jobs:
+        if listener:
+            listener.begin(job)
+        run = run_job(job, listener)
+        if listener:
+            listener.end(run)
+        runs.append(run)
+    return runs if many else runs[0]
+
+
+def _predictor(model: str | Path | Predictor, options: SegmentKeywords) -> Predictor:
+    said = _pick(options, ModelOptions.__optional_keys__)
+    if isinstance(model, str | Path):
+        return load_model(model, **cast("ModelOptions", said))
+    if said:
+        raise OptionError(
+            f"{', '.join(sorted(said))}: a predictor was given, which has that decided; give these "
+            "options to load_model"
+        )
+    return model
+
+
+def _scene(given: Inputs | Scene, options: SegmentKeywords, *, alone: bool) -> Scene:
+    said = _pick(options, SceneOptions.__optional_keys__)
+    if isinstance(given, Scene):
+        if said:
+            raise OptionError(
+                f"{', '.join(sorted(said))}: an open scene was given, which has all that decided; "
+                "give these options to open_scene"
+            )
+        scene = given
+    else:
+        if said.get("name") and not alone:
+            raise OptionError("--name is for one scene; several were given")
+        scene = open_scene(given, **cast("SceneOptions", said))
+    return narrow(
+        scene,
+        bounds=options.get("bounds"),
+        cutline=options.get("cutline"),
+        gsd_m=options.get("gsd_m"),
+    )
+
+
+def _pick(options: SegmentKeywords, names: frozenset[str] | Mapping[str, object]) -> dict:  # type: ignore[type-arg]
+    return {key: value for key, value in options.items() if key in names}
+
+
+def _refuse_same_folder(scenes: Sequence[Scene], out: Path) -> None:
+    seen: dict[str, Scene] = {}
+    for scene in scenes:
+        # Some disks hold names that differ only in case to be the same.
+        other = seen.setdefault(scene.name.casefold(), scene)
+        if other is not scene:
+            raise OptionError(
+                f"{other.bands[0].path} and {scene.bands[0].path} would both go to "
+                f"{out / scene.name}; segment them into different folders, or rename one"
+            )

@@ -1,0 +1,98 @@
+"""Memory does not grow with the raster."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from tests.support import NORTH_UP, UTM
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RUN = """
+import resource, sys
+import agriseg
+agriseg.segment(sys.argv[1], sys.argv[2], model=sys.argv[3])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def write_large(path: Path, side: int) -> Path:
+    """Four uint16 bands, written row by row: this process must not hold it either."""
+    rng = np.random.default_rng(0)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="uint16",
+        count=4,
+        height=side,
+        width=side,
+        crs=UTM,
+        transform=NORTH_UP,
+        tiled=True,
+        compress="deflate",
+        zlevel=1,
+    ) as dataset:
+        for index, role in enumerate(("green", "red", "rededge", "nir"), 1):
+            dataset.set_band_description(index, role)
+        dataset.scales = (1e-4,) * 4
+        for top in range(0, side, 512):
+            window = Window(0, top, side, min(512, side - top))
+            dataset.write(rng.integers(0, 8000, (4, window.height, side), np.uint16), window=window)
+    return path
+
+
+def peak_megabytes(raster: Path, out: Path, model: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(raster), str(out), model],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout) / 1024
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from agriseg.models import BandInput, ModelCard, build_network, save_model
+    from tests.support import LEGEND
+
+    card = ModelCard(
+        name="small",
+        architecture="unet",
+        options={
+            "encoder_name": "resnet18",
+            "encoder_depth": 3,
+            "decoder_channels": [32, 16, 16],
+        },
+        bands=tuple(BandInput(role, mean=0.4, std=0.2) for role in ("green", "red", "nir")),
+        legend=LEGEND,
+        chip_size=256,
+        overlap=32,
+        stride=32,
+    )
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    return save_model(path, card, build_network(card).state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["index-baseline", "network"])
+def test_four_times_the_raster_takes_the_same_memory(
+    tmp_path: Path, network: Path, kind: str
+) -> None:
+    """Slow: it segments 2 and 9 megapixels, each in a process of its own."""
+    model = str(network) if kind == "network" else kind
+    small = peak_megabytes(write_large(tmp_path / "small.tif", 1500), tmp_path / "out", model)
+    large = peak_megabytes(write_large(tmp_path / "large.tif", 3000), tmp_path / "out", model)
+    assert large < 1.1 * small, f"{small:.0f} MB became {large:.0f} MB"
+    assert large < 2000
