@@ -1,0 +1,205 @@
+"""`agriseg info`: what a raster or a model is, and whether the two fit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agriseg.cli import options as opt
+from agriseg.cli.words import area_words, number_words, size_words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agriseg.models import ModelCard
+    from agriseg.raster import Scene, SceneReport
+
+__all__ = ["info"]
+
+# Columns where the output goes to a file or another program, which have no width of their own.
+_FILE_WIDTH = 160
+
+# The others are pickles, which `read_card` refuses in words of its own.
+_MODEL_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")
+
+
+def info(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            help="A raster, a folder of single-band rasters, red=R.tif nir=N.tif, or a model.",
+            metavar="RASTER|MODEL",
+            show_default=False,
+        ),
+    ],
+    model: opt.Model = None,
+    bands: opt.Bands = None,
+    sensor: opt.Sensor = None,
+    scale: opt.Scale = None,
+    offset: opt.Offset = None,
+    nodata: opt.Nodata = None,
+    mask: opt.Mask = None,
+    mask_grow_m: opt.MaskGrow = 0.0,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Tell what a raster is: size, bands, values, and traps with their remedies.
+
+    Quick on rasters of any size. With --model it says whether the two fit. Given a model file, it
+    tells what the model needs and what it makes.
+
+    Examples:
+
+    - `agriseg info field.tif`
+
+    - `agriseg info field.tif --bands blue,green,red,rededge,nir -m weeds.safetensors`
+
+    - `agriseg info weeds.safetensors`
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    if len(what) == 1 and _is_model(what[0]):
+        card = _card(what[0])
+        if as_json:
+            print(json.dumps(json.loads(card.to_json()), indent=2))
+        else:
+            _print_card(console, card)
+        return
+    from agriseg.raster import describe_scene, open_scene
+
+    found = []
+    for inputs in opt.scenes_from(what):
+        scene = open_scene(
+            inputs,
+            bands=bands,
+            sensor=sensor,
+            scale=scale,
+            offset=offset,
+            nodata=nodata,
+            masks=mask or [],
+            mask_grow_m=mask_grow_m,
+        )
+        report = describe_scene(scene)
+        fit = None if model is None else _fit(scene, model)
+        found.append({**report.to_dict(), **({} if fit is None else {"model_fit": fit})})
+        if not as_json:
+            _print_scene(console, report)
+            if fit is not None:
+                _print_fit(console, fit)
+    if as_json:
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
+
+
+def _is_model(text: str) -> bool:
+    from agriseg.models import BASELINE
+
+    return text == BASELINE or text.lower().endswith(_MODEL_ENDINGS)
+
+
+def _card(model: str) -> ModelCard:
+    from agriseg.models import BASELINE, load_model, read_card
+
+    return load_model(model).card if model == BASELINE else read_card(model)
+
+
+def _fit(scene: Scene, model: str) -> dict[str, Any]:
+    from agriseg.errors import AgrisegError
+    from agriseg.models import BASELINE, adapt, check_fit, load_model
+
+    card = _card(model)
+    try:
+        if model == BASELINE:  # it chooses its bands by the scene
+            card = adapt(load_model(model), scene).card
+        notes = check_fit(card, scene)
+    except AgrisegError as error:
+        return {"model": card.name, "fits": False, "notes": [str(error)]}
+    return {"model": card.name, "fits": True, "notes": notes}
+
+
+def _print_scene(console: Console, report: SceneReport) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(f"[bold]{escape(report.name)}[/bold]")
+    size = f"{report.width} x {report.height} pixels"
+    if report.gsd_m and report.area_ha is not None:
+        x, y = report.gsd_m
+        # A thousandth apart is how rounding looks, not how a sensor looks.
+        square = abs(x - y) < 1e-2 * max(x, y)
+        pixel = size_words(x) if square else f"{size_words(x)} x {size_words(y)}"
+        size += f" of {pixel}, {area_words(report.area_ha * 1e4)}"
+    rows = {
+        "size": f"{size}, about {report.valid_percent:.3g} % valid",
+        "grid": f"{report.crs or 'no coordinate system'}, {report.orientation}",
+        "file": f"{report.format}, {report.dtype}",
+        "values": f"{report.level}: {report.scaling}",
+    }
+    for key, text in rows.items():
+        console.print(f"  {key:8}{escape(text)}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
+    for heading in ("band", "role", "nm", "2 %", "median", "98 %"):
+        table.add_column(heading, justify="left" if heading == "role" else "right")
+    table.add_column("because")
+    for band in report.bands:
+        table.add_row(
+            str(band.index),
+            band.role or "?",
+            "" if band.wavelength_nm is None else f"{band.wavelength_nm:.0f}",
+            *(number_words(value) for value in (band.p2, band.p50, band.p98)),
+            escape(band.evidence),
+        )
+    console.print(table)
+    for text in report.warnings:
+        console.print(f"  [yellow]warning[/yellow] {escape(text)}")
+
+
+def _print_fit(console: Console, fit: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    verdict = "[green]fits[/green]" if fit["fits"] else "[red]does not fit[/red]"
+    console.print(f"  model   {escape(fit['model'])} {verdict}")
+    for note in fit["notes"]:
+        console.print(f"          {escape(note)}")
+
+
+def _print_card(console: Console, card: ModelCard) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(f"[bold]{escape(card.name)}[/bold]  {escape(card.description)}")
+    gsd = "any" if card.gsd_m is None else " to ".join(size_words(value) for value in card.gsd_m)
+    rows = {
+        "network": f"{card.architecture} {_pairs(card.options)}".strip(),
+        "chips": f"{card.chip_size} pixels, overlap {card.overlap}, multiples of {card.stride}",
+        "pixels": f"{gsd}; needs {card.radiometry}"
+        if card.radiometry != "any"
+        else f"{gsd}; any radiometry",
+        "licence": card.licence or "not stated",
+        "trained": _pairs(card.training) or "not stated",
+        "scores": _pairs(card.scores) or "not stated",
+    }
+    for key, text in rows.items():
+        console.print(f"  {key:8}{escape(text)}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
+    for heading in ("band", "nm", "mean", "std", "needed"):
+        table.add_column(heading, justify="left" if heading == "band" else "right")
+    for band in card.bands:
+        table.add_row(
+            band.role,
+            "" if band.wavelength_nm is None else f"{band.wavelength_nm:.0f}",
+            number_words(band.mean),
+            number_words(band.std),
+            "yes" if band.required else "no",
+        )
+    console.print(table)
+    for label in card.legend:
+        console.print(f"  [{label.color}]██[/] {label.value} {escape(label.name)}")
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{key} {value}" for key, value in dict(values).items())

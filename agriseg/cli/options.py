@@ -1,0 +1,134 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agriseg.bands import SENSORS, split_role
+from agriseg.errors import BandError, OptionError
+
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        "--bands",
+        help="Role of each band in the file's order (blue,green,red,rededge,nir; '-' leaves one "
+        "out, 'alpha' marks usable pixels, red@1 carries a date), or numbers: red=3,nir=5.",
+        metavar="ROLES",
+        rich_help_panel="Reading",
+    ),
+]
+Sensor = Annotated[
+    str | None,
+    typer.Option(
+        "--sensor",
+        help=f"Sensor preset: {', '.join(SENSORS)}.",
+        metavar="NAME",
+        rich_help_panel="Reading",
+    ),
+]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "--scale",
+        help="Reflectance = value x SCALE + OFFSET.",
+        rich_help_panel="Reading",
+        show_default=False,
+    ),
+]
+Offset = Annotated[
+    float | None, typer.Option("--offset", help="See --scale.", rich_help_panel="Reading")
+]
+Nodata = Annotated[
+    float | None,
+    typer.Option(
+        "--nodata", help="Value of missing pixels, if undeclared.", rich_help_panel="Reading"
+    ),
+]
+Mask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        help="Class raster and the values to hide, as SCL.tif:0,1,3,8,9,10,11. Repeatable.",
+        metavar="FILE:VALUES",
+        rich_help_panel="Reading",
+    ),
+]
+MaskGrow = Annotated[
+    float,
+    typer.Option(
+        "--mask-grow-m",
+        help="Hide everything within this many metres of the masked classes too.",
+        metavar="METRES",
+        rich_help_panel="Reading",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Model file, or index-baseline (vegetation against soil, needs no training).",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)
+]
+
+
+def scenes_from(arguments: Sequence[str]) -> list[str | Mapping[str, str]]:
+    """What the RASTER arguments mean: rasters, or one scene of single-band files by role.
+
+    Raises:
+        OptionError: Both kinds are mixed, or a role is given twice.
+    """
+    by_role: dict[str, str] = {}
+    plain: list[str] = []
+    for text in arguments:
+        role, equals, path = text.partition("=")
+        if not equals or Path(text).exists() or not _is_role(role, path):
+            plain.append(text)
+            continue
+        if role in by_role:
+            raise OptionError(f"{text}: the band {role} is given twice; one file a band")
+        by_role[role] = path
+    if by_role and plain:
+        raise OptionError(
+            f"{plain[0]} stands among files given by role ({next(iter(by_role))}=...); one scene "
+            "is either one raster, or one file for each band with its role"
+        )
+    return [by_role] if by_role else list(plain)
+
+
+def _is_role(role: str, path: str) -> bool:
+    try:
+        split_role(role)
+    except BandError:
+        # A typo in a role should be told as such, not as a missing file called "grean=G.tif".
+        if Path(path).exists():
+            raise
+        return False
+    return True
+
+
+def numbers(text: str | None, option: str, count: int) -> list[float] | None:
+    """Read `count` numbers with commas between them.
+
+    Raises:
+        OptionError: They are not.
+    """
+    if text is None:
+        return None
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise OptionError(f"{option} {text!r}: expected {count} numbers with commas between them")
+    return values

@@ -1,0 +1,138 @@
+"""What `agriseg segment` tells a person while it works; all of it goes to standard error."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
+from agriseg.pipeline import Job, probe_speed
+from agriseg.runs import Run
+
+__all__ = ["ConsoleListener"]
+
+
+class _Speed(ProgressColumn):
+    """Megapixels a second since this run began."""
+
+    def render(self, task: Task) -> Text:
+        done = task.completed - task.fields["from_earlier"]
+        if not task.elapsed or done <= 0:
+            return Text("... Mpixel/s", style="progress.data.speed")
+        return Text(f"{done / task.elapsed / 1e6:.2f} Mpixel/s", style="progress.data.speed")
+
+
+class ConsoleListener:
+    """Prints the plan of each scene, a bar while it runs on a terminal, and what came of it."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._started = 0.0
+        self._fresh_pixels = 0
+
+    def begin(self, job: Job) -> None:
+        """Say what is about to be done."""
+        estimate, scene, card = job.estimate(), job.scene, job.predictor.card
+        box, grid = scene.geobox, job.plan.grid
+        say = self._say
+        gsd = box.mean_gsd_m
+        size = f"{box.width} x {box.height} pixels"
+        if gsd is not None and box.area_m2 is not None:
+            size += f" of {size_words(gsd)}, {area_words(box.area_m2)}"
+        say(f"[bold]{_safe(scene.name)}[/bold]  {size}")
+        roles = ", ".join(key for key in card.keys if scene.has(key))
+        say(f"  bands   {roles}; {scene.radiometry.level} ({_safe(scene.radiometry.evidence)})")
+        say(f"  model   {_safe(card.name)}: {', '.join(_safe(name) for name in card.legend.names)}")
+        say(f"          {_safe(numerics_words(job.numerics))}")
+        for warning in job.warnings:
+            say(f"  [yellow]warning[/yellow] {_safe(warning)}")
+        for note in job.notes:
+            say(f"  [yellow]note[/yellow]    {_safe(note)}")
+        chips = count_words(estimate.chips, "chip")
+        say(
+            f"  plan    {chips} of {grid.size} pixels, overlap {grid.overlap}; "
+            f"about {estimate.memory_bytes / 1e6:.0f} MB of memory beside the program's own, "
+            f"{estimate.disk_bytes / 1e6:.0f} MB on disk{self._time(job)}"
+        )
+
+    def _time(self, job: Job) -> str:
+        missing = job.ledger.missing(range(job.plan.grid.rows))
+        if not missing or job.is_finished:
+            return ""
+        share = len(missing) / job.plan.grid.rows
+        pixels = job.estimate().predicted_pixels * share
+        return f", {time_words(pixels / probe_speed(job))}"
+
+    def start(self, total_pixels: int, done_pixels: int) -> None:
+        self._started, self._fresh_pixels = time.monotonic(), total_pixels - done_pixels
+        if done_pixels:
+            self._say(f"  resume  {done_pixels / total_pixels:.0%} is there from an earlier run")
+        if not self._console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("  segment"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _Speed(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(
+            "segment", total=total_pixels, completed=done_pixels, from_earlier=done_pixels
+        )
+
+    def advance(self, pixels: int) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, pixels)
+
+    def assembling(self) -> None:
+        self.close()
+
+    def end(self, run: Run) -> None:
+        """Say where the results are."""
+        self.close()
+        if run.resumed:
+            self._say(f"  done    already there: {_safe(str(run.path))}")
+            return
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        for line in run.record["unreadable"]:
+            self._say(f"  [yellow]skipped[/yellow] {_safe(line)}")
+        shares = ", ".join(
+            f"{_safe(row['name'])} {row['percent']:.1f} %" for row in run.record["classes"]
+        )
+        self._say(f"  found   {shares}")
+        self._say(
+            f"  done    {_safe(str(run.classes))}, confidence.tif, run.json in "
+            f"{time_words(seconds)} ({self._fresh_pixels / seconds / 1e6:.2f} Mpixel/s)"
+        )
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress, self._task = None, None
+
+    def _say(self, text: str) -> None:
+        self._console.print(text)
+
+
+def _safe(text: str) -> str:
+    """File and class names may hold brackets, which rich would take for its markup."""
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,183 @@
+"""`agriseg segment`: from rasters to class maps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from agriseg.cli import options as opt
+
+__all__ = ["segment"]
+
+_RUN, _MODEL, _PART, _ABOUT = "Running", "Model", "Part of the scene", "Facts about the scene"
+
+
+def segment(
+    rasters: Annotated[
+        list[str],
+        typer.Argument(
+            help="Rasters, folders of single-band rasters, or one scene as red=R.tif nir=N.tif.",
+            metavar="RASTER...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="Results go to OUT/SCENE/.", show_default=False)
+    ],
+    model: opt.Model = None,
+    bands: opt.Bands = None,
+    sensor: opt.Sensor = None,
+    scale: opt.Scale = None,
+    offset: opt.Offset = None,
+    nodata: opt.Nodata = None,
+    mask: opt.Mask = None,
+    mask_grow_m: opt.MaskGrow = 0.0,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the scene and its folder.", rich_help_panel=_RUN)
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(
+            help="left,bottom,right,top in the scene's CRS.",
+            metavar="L,B,R,T",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
+    cutline: Annotated[
+        str | None,
+        typer.Option(help="Vector file with polygons, in any CRS.", rich_help_panel=_PART),
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option("--gsd", help="Segment at this pixel size in metres.", rich_help_panel=_PART),
+    ] = None,
+    chip: Annotated[
+        int | None, typer.Option(help="Side of a chip in pixels.", rich_help_panel=_MODEL)
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that chips share.", rich_help_panel=_MODEL)
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Chips predicted at once.", rich_help_panel=_MODEL)
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="What computes the network.", rich_help_panel=_MODEL)
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=_MODEL)
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=_MODEL)
+    ] = "auto",
+    ignore_gsd: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-gsd",
+            help="Use the model far outside its range of pixel sizes.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+    trust_model: Annotated[
+        bool,
+        typer.Option(
+            "--trust-model",
+            help="Let a model file name Python code to import. Only for files you trust.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="Also write each class's probability.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            help="Turn damaged parts of a file into nodata and list them.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(help="Go on where an earlier run stopped.", rich_help_panel=_RUN),
+    ] = True,
+    date: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
+    client: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
+    farm: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
+    field: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
+    crop: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
+    growth_stage: Annotated[
+        str | None, typer.Option(help="Such as BBCH 12.", rich_help_panel=_ABOUT)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Segment rasters of any size into class maps.
+
+    Each scene leaves OUT/SCENE/classes.tif and confidence.tif (Cloud Optimized GeoTIFFs on the
+    grid of the input, nodata 255) and run.json. The same command started again goes on where it
+    stopped.
+
+    Examples:
+
+    - `agriseg segment field.tif -o out`
+
+    - `agriseg segment s2.tif --sensor sentinel-2-l2a --mask SCL.tif:3,8,9,10 -o out`
+
+    - `agriseg segment green=G.tif red=R.tif nir=N.tif -m weeds.safetensors -o out`
+    """
+    from agriseg.cli.progress import ConsoleListener
+    from agriseg.workflow import SegmentKeywords
+    from agriseg.workflow import segment as run_segment
+
+    facts = {
+        "date": date,
+        "client": client,
+        "farm": farm,
+        "field": field,
+        "crop": crop,
+        "growth_stage": growth_stage,
+    }
+    asked: SegmentKeywords = {
+        "bands": bands,
+        "sensor": sensor,
+        "scale": scale,
+        "offset": offset,
+        "nodata": nodata,
+        "masks": mask or [],
+        "mask_grow_m": mask_grow_m,
+        "name": name,
+        "about": {key: value for key, value in facts.items() if value is not None},
+        "bounds": opt.numbers(bounds, "--bounds", 4),
+        "cutline": cutline,
+        "gsd_m": gsd,
+        "chip": chip,
+        "overlap": overlap,
+        "batch": batch,
+        "engine": engine,
+        "device": device,
+        "precision": precision,
+        "trust": trust_model,
+        "ignore_gsd": ignore_gsd,
+        "probabilities": probabilities,
+        "skip_unreadable": skip_unreadable,
+        "resume": resume,
+    }
+    listener = None if quiet else ConsoleListener()
+    try:
+        runs = run_segment(opt.scenes_from(rasters), out, model=model, listener=listener, **asked)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        if listener:
+            listener.close()
+    if as_json:
+        many = runs if isinstance(runs, list) else [runs]
+        print(json.dumps([{"folder": str(run.path), **run.record} for run in many], indent=2))

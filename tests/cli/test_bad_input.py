@@ -1,0 +1,226 @@
+"""What goes wrong on a user's side is told in one line, with exit code 2, before any work."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support import write_raster
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def rgb(tmp_path: Path) -> Path:
+    data = np.random.default_rng(0).integers(1, 255, (3, 40, 50)).astype(np.uint8)
+    return write_raster(tmp_path / "rgb.tif", data, photometric="RGB")
+
+
+Agriseg = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def agriseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Agriseg:
+    """The command, run in this process: exit code, standard output, standard error."""
+    from agriseg.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["agriseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        told = capsys.readouterr()
+        return int(stop.value.code or 0), told.out, told.err
+
+    return run
+
+
+def assert_one_line(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert code == 2, err
+    assert out == ""
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_missing_file(agriseg: Agriseg, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_one_line(agriseg("segment", tmp_path / "no.tif", "-o", out), "no.tif", "no such file")
+    assert not out.exists()
+
+
+def test_not_a_raster(agriseg: Agriseg, tmp_path: Path) -> None:
+    path = tmp_path / "notes.tif"
+    path.write_text("these are notes")
+    assert_one_line(agriseg("segment", path, "-o", tmp_path / "out"), "notes.tif", "gdalinfo")
+
+
+def test_empty_file_and_folder(agriseg: Agriseg, tmp_path: Path) -> None:
+    (tmp_path / "empty.tif").write_bytes(b"")
+    assert_one_line(agriseg("info", tmp_path / "empty.tif"), "empty.tif")
+    (tmp_path / "folder").mkdir()
+    assert_one_line(agriseg("info", tmp_path / "folder"), "folder without rasters")
+
+
+def test_bands_that_the_model_needs(agriseg: Agriseg, tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "five.tif", np.ones((5, 20, 20), np.float32))
+    result = agriseg("segment", path, "-o", tmp_path / "out")
+    assert_one_line(result, "five", "--bands")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--bands", "red,green"], ["2 bands", "3"]),
+        (["--bands", "red,green,purple"], ["purple", "unknown"]),
+        (["--bands", "red,red,blue"], ["twice", "red@1"]),
+        (["--bands", "red=1,nir=7"], ["nir=7", "bands 1 to 3"]),
+        (["--sensor", "kodak"], ["kodak", "dji-mavic-3m"]),
+        (["--scale", "0"], ["--scale", "other than 0"]),
+        (["--offset", "-0.1"], ["--scale"]),
+        (["--chip", "0"], ["chip size 0"]),
+        (["--chip", "64", "--overlap", "40"], ["overlap 40", "32"]),
+        (["--gsd", "-1"], ["--gsd", "positive"]),
+        (["--gsd", "nan"], ["--gsd", "positive"]),
+        (["--bounds", "1,2,3"], ["--bounds", "4 numbers"]),
+        (["--bounds", "5,5,1,1"], ["left < right"]),
+        (["--bounds", "0,0,1,1"], ["does not meet the scene"]),
+        (["--cutline", "nowhere.gpkg"], ["nowhere.gpkg", "no such file"]),
+        (["--mask", "SCL.tif"], ["--mask", "SCL.tif:0,1,3"]),
+        (["--mask", "nowhere.tif:1"], ["nowhere.tif", "no such file"]),
+        (["--model", "nowhere.safetensors"], ["nowhere.safetensors"]),
+        (["--device", "toaster"], ["toaster"]),
+        (["--precision", "int3"], ["int3"]),
+        (["--engine", "abacus"], ["abacus"]),
+        (["--name", "../up"], ["../up", "--name"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_options_that_make_no_sense(
+    agriseg: Agriseg, rgb: Path, tmp_path: Path, options: list[str], words: list[str]
+) -> None:
+    assert_one_line(agriseg("segment", rgb, "-o", tmp_path / "out", *options), *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_model_file_is_a_pickle(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+    fired = tmp_path / "fired"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {fired}",)
+
+    for name in ("weights.pt", "weights.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+        result = agriseg("segment", rgb, "-o", tmp_path / "out", "--model", tmp_path / name)
+        assert_one_line(result, name)
+    assert not fired.exists()
+
+
+def test_model_file_is_cut_off(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.safetensors").write_bytes(b"\xff\xff\x00\x00\x00\x00\x00\x00{")
+    result = agriseg("segment", rgb, "-o", tmp_path / "out", "-m", tmp_path / "half.safetensors")
+    assert_one_line(result, "half.safetensors")
+
+
+def test_two_inputs_for_one_folder(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    twin = tmp_path / "b" / "rgb.tif"
+    twin.write_bytes(rgb.read_bytes())
+    result = agriseg("segment", rgb, twin, "-o", tmp_path / "out")
+    assert_one_line(result, str(rgb), str(twin))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_second_input_is_checked_before_the_first_is_segmented(
+    agriseg: Agriseg, rgb: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.tif").write_text("no raster")
+    assert_one_line(agriseg("segment", rgb, tmp_path / "bad.tif", "-o", tmp_path / "out"), "bad")
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_folder_is_a_file(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    assert_one_line(agriseg("segment", rgb, "-o", tmp_path / "out"), "out", "-o")
+
+
+def test_output_folder_not_writable(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+    if os.getuid() == 0:
+        locked = Path("/proc/agriseg")  # where not even root can make a folder
+    else:
+        locked = tmp_path / "locked"
+        locked.mkdir(mode=0o555)
+    result = agriseg("segment", rgb, "-o", locked / "out")
+    assert_one_line(result, str(locked), "cannot be written to", "-o")
+
+
+def test_roles_and_rasters_do_not_mix(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+    result = agriseg("segment", rgb, f"nir={rgb}", "-o", tmp_path / "out")
+    assert_one_line(result, "either one raster")
+    result = agriseg("segment", f"grean={rgb}", "-o", tmp_path / "out")
+    assert_one_line(result, "grean", "unknown")
+
+
+def test_a_usage_fault_has_the_same_exit_code(agriseg: Agriseg) -> None:
+    code, _, err = agriseg("segment")
+    assert code == 2
+    assert "RASTER" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["limit", "tmpfs"])
+def test_disk_full(way: str, tmp_path: Path) -> None:
+    """Slow: it writes rasters until there is no room, in a child process with its own limits."""
+    data = np.random.default_rng(0).integers(1, 255, (3, 900, 900)).astype(np.uint8)
+    rgb = write_raster(tmp_path / "rgb.tif", data, photometric="RGB")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "none", str(disk)]
+    if way == "tmpfs" and subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here; the other way is tested")
+    code = (
+        "import sys, resource, signal\n"
+        "from agriseg.pipeline import job\n"
+        "job._DISK_FLOOR, job._DISK_BYTES_PER_PLANE = 0, 0.0  # fill the disk all the same\n"
+        "if sys.argv.pop(1) == 'limit':\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (160_000, 160_000))\n"
+        "sys.argv[0] = 'agriseg'\n"
+        "from agriseg.cli import main\n"
+        "main()\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, way, "segment", str(rgb), "-q", "-o", str(disk)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert_one_line((done.returncode, done.stdout, done.stderr), str(disk), "-o")
+        files = sorted(p.name for p in disk.rglob("*") if p.is_file())
+        assert not any(".part" in name for name in files), files
+        assert "run.json" not in files
+    finally:
+        if way == "tmpfs":
+            subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_too_little_room_is_told_before_the_start(
+    agriseg: Agriseg, rgb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agriseg.runs import RunFolder
+
+    monkeypatch.setattr(RunFolder, "free_bytes", lambda self: 1000)
+    assert_one_line(agriseg("segment", rgb, "-o", tmp_path / "out"), "GB", "-o")
