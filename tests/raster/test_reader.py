@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from agriseg.bands import Band, Radiometry
@@ -28,18 +27,6 @@ H, W = 23, 37
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(7)
-
-
-def all_windows(width: int, height: int) -> st.SearchStrategy[Window]:
-    """Any window of a raster."""
-
-    def window(cols: tuple[int, int], rows: tuple[int, int]) -> Window:
-        (left, right), (top, bottom) = sorted(cols), sorted(rows)
-        return Window(left, top, right - left + 1, bottom - top + 1)
-
-    pair = st.tuples(st.integers(0, width - 1), st.integers(0, width - 1))
-    down = st.tuples(st.integers(0, height - 1), st.integers(0, height - 1))
-    return st.builds(window, pair, down)
 
 
 # Types.
