@@ -8,7 +8,7 @@ from typing import Protocol, TypedDict, Unpack, cast
 
 from agriseg.errors import OptionError
 from agriseg.models import Predictor, load_model
-from agriseg.pipeline import Job, Progress, SegmentOptions, prepare, run_job
+from agriseg.pipeline import Job, Progress, SegmentOptions, prepare, reserve, run_job
 from agriseg.raster import Inputs, Scene, SceneOptions, narrow, open_scene
 from agriseg.runs import Run
 
@@ -98,6 +98,7 @@ def segment(
     how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
     # Every scene is checked before the first is segmented.
     jobs = [prepare(scene, predictor, Path(out) / scene.name, how) for scene in scenes]
+    reserve(jobs)
     runs = []
     for job in jobs:
         if listener:

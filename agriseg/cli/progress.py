@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
-from agriseg.pipeline import Job, probe_speed
+from agriseg.pipeline import Job, probe
 from agriseg.runs import Run
 
 __all__ = ["ConsoleListener"]
@@ -64,17 +64,21 @@ class ConsoleListener:
         chips = count_words(estimate.chips, "chip")
         say(
             f"  plan    {chips} of {grid.size} pixels, overlap {grid.overlap}; "
-            f"about {estimate.memory_bytes / 1e6:.0f} MB of memory beside the program's own, "
-            f"{estimate.disk_bytes / 1e6:.0f} MB on disk{self._time(job)}"
+            f"{self._cost(job)}{estimate.disk_bytes / 1e6:.0f} MB on disk"
         )
 
-    def _time(self, job: Job) -> str:
+    def _cost(self, job: Job) -> str:
+        """Time and memory, found out on one batch; nothing where all rows are there."""
         missing = job.ledger.missing(range(job.plan.grid.rows))
         if not missing or job.is_finished:
             return ""
-        share = len(missing) / job.plan.grid.rows
-        pixels = job.estimate().predicted_pixels * share
-        return f", {time_words(pixels / probe_speed(job))}"
+        found, estimate = probe(job), job.estimate()
+        pixels = estimate.predicted_pixels * len(missing) / job.plan.grid.rows
+        memory = found.peak_bytes + estimate.memory_bytes
+        return (
+            f"about {time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of "
+            "memory, "
+        )
 
     def start(self, total_pixels: int, done_pixels: int) -> None:
         self._started, self._fresh_pixels = time.monotonic(), total_pixels - done_pixels

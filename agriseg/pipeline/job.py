@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from agriseg.runs.ledger import Ledger
 from agriseg.runs.record import Run, read_run
 from agriseg.tiling import ChipGrid, Plan
 
-__all__ = ["Estimate", "Job", "SegmentOptions", "prepare"]
+__all__ = ["Estimate", "Job", "SegmentOptions", "prepare", "reserve"]
 
 # Raised whenever rows of an older version must not be mixed with new ones.
 _ROWS_FORMAT = 1
@@ -74,7 +74,7 @@ class Estimate:
         pixels: Pixels of the scene.
         chips: Chips of the grid.
         predicted_pixels: Pixels through the network, overlaps counted as often as they are seen.
-        memory_bytes: Working memory beyond the program and its libraries.
+        memory_bytes: Working memory beyond the program, its libraries and the network.
         disk_bytes: Room for rows and results.
     """
 
@@ -89,8 +89,8 @@ class Estimate:
 class Job:
     """One scene, one predictor, one plan, one folder: all that a worker needs to know.
 
-    `notes` is what the user should hear about the fit of model and scene, `warnings` what they
-    should hear about the scene itself.
+    `cache_bytes` is for decoded blocks of the input. `notes` is what the user should hear about the
+    fit of model and scene, `warnings` what they should hear about the scene itself.
     """
 
     scene: Scene
@@ -100,6 +100,7 @@ class Job:
     options: SegmentOptions
     key: str
     scene_facts: Mapping[str, Any]
+    cache_bytes: int
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -125,29 +126,11 @@ class Job:
             return None
         return run if run.record.get("key") == self.key else None
 
-    @property
-    def cache_bytes(self) -> int:
-        """Decoded blocks worth keeping: those that the next chip, or the next chip row, needs.
-
-        Strips must be kept for a whole chip row, else each would be decoded once for every chip.
-        Tiles may be dropped: then a tile that two chip rows share is decoded twice.
-        """
-        total, striped = 0, False
-        for path in dict.fromkeys(band.path for band in self.scene.bands):
-            source = inspect(path)
-            rows, cols = source.block_shapes[0]
-            striped = striped or not source.is_tiled
-            high = self.plan.grid.size + 2 * rows
-            width = source.geobox.width + cols
-            total += width * high * source.dtype.itemsize * source.count
-        most = _CACHE_FOR_STRIPS if striped else _CACHE_FOR_TILES
-        return min(max(total, 16 << 20), most)
-
     def estimate(self) -> Estimate:
         """What the job will take, from its plan alone."""
         grid, card = self.plan.grid, self.predictor.card
         planes = 2 + (len(card.legend) if self.options.probabilities else 0)
-        chip = grid.size**2 * (len(card.keys) + 3 * len(card.legend)) * 4
+        chip = grid.size**2 * (len(card.keys) + len(card.legend)) * 4
         strips = 2 * grid.overlap * grid.width * len(card.legend) * 4
         rows = 3 * grid.size * grid.width * (planes + 1)
         memory = chip * (batch_of(self.predictor) + 3) + strips + rows + self.cache_bytes
@@ -170,7 +153,6 @@ def prepare(
     Raises:
         ModelError, BandError: Model and scene do not fit.
         OptionError: Chip size or overlap make no sense for this model.
-        OutputError: The folder cannot be written to, or the disk is too small.
     """
     options = options or SegmentOptions()
     check_predictor(predictor)
@@ -191,17 +173,52 @@ def prepare(
         }
     )
     plan = Plan.even(grid, options.swaths)
-    run_folder = RunFolder(folder)
-    warnings = describe_scene(scene).warnings
-    job = Job(scene, predictor, plan, run_folder, options, key, facts, tuple(notes), warnings)
-    run_folder.prepare()
-    needed, free = job.estimate().disk_bytes, run_folder.free_bytes()
-    if needed > free:
-        raise OutputError(
-            f"the results need about {needed / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB left; "
-            "free some room or give another folder with -o"
-        )
-    return job
+    return Job(
+        scene=scene,
+        predictor=predictor,
+        plan=plan,
+        folder=RunFolder(folder),
+        options=options,
+        key=key,
+        scene_facts=facts,
+        cache_bytes=_cache_bytes(scene, grid),
+        notes=tuple(notes),
+        warnings=describe_scene(scene).warnings,
+    )
+
+
+def reserve(jobs: Sequence[Job]) -> None:
+    """Make the folders of jobs, and see that there is room for all of them.
+
+    Raises:
+        OutputError: A folder cannot be written to, or the disk is too small.
+    """
+    for job in jobs:
+        job.folder.prepare()
+    needed = sum(job.estimate().disk_bytes for job in jobs if not job.is_finished)
+    for job in jobs[:1]:
+        free = job.folder.free_bytes()
+        if needed > free:
+            raise OutputError(
+                f"the results need about {needed / 1e9:.2g} GB, {job.folder.path} has "
+                f"{free / 1e9:.2g} GB left; free some room or give another folder with -o"
+            )
+
+
+def _cache_bytes(scene: Scene, grid: ChipGrid) -> int:
+    """Decoded blocks worth keeping: those that the next chip, or the next chip row, needs.
+
+    Strips must be kept for a whole chip row, else each would be decoded once for every chip. Tiles
+    may be dropped: then a tile that two chip rows share is decoded twice.
+    """
+    total, striped = 0, False
+    for path in dict.fromkeys(band.path for band in scene.bands):
+        source = inspect(path)
+        rows, cols = source.block_shapes[0]
+        striped = striped or not source.is_tiled
+        high = grid.size + 2 * rows
+        total += (source.geobox.width + cols) * high * source.dtype.itemsize * source.count
+    return min(max(total, 16 << 20), _CACHE_FOR_STRIPS if striped else _CACHE_FOR_TILES)
 
 
 def _grid(scene: Scene, predictor: Predictor, options: SegmentOptions) -> ChipGrid:

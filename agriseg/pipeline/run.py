@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 import rasterio
 
 from agriseg.legend import NODATA, Legend
@@ -18,7 +21,7 @@ from agriseg.runs import Run
 from agriseg.runs.record import write_record
 from agriseg.tiling import CONFIDENCE_STEPS
 
-__all__ = ["Progress", "probe_speed", "run_job"]
+__all__ = ["Probe", "Progress", "probe", "run_job"]
 
 
 class Progress(Protocol):
@@ -51,6 +54,8 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
     if job.options.resume and (done := job.finished_run()):
         return done
     started, record = time.time(), describe(job)
+    # From here on the folder holds no finished run: what is in it belongs to another one.
+    job.folder.record.unlink(missing_ok=True)
     job.folder.sweep(keep=job.key if job.options.resume else None)
     ledger, grid = job.ledger, job.plan.grid
     ledger.create()
@@ -80,8 +85,21 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
     return Run(job.folder, record)
 
 
-def probe_speed(job: Job) -> float:
-    """Pixels a second through the predictor alone, from one chip; for an estimate of the time."""
+@dataclass(frozen=True)
+class Probe:
+    """What one batch told.
+
+    Args:
+        pixels_per_second: Through the predictor alone.
+        peak_bytes: The most memory that this process has taken so far, the batch included.
+    """
+
+    pixels_per_second: float
+    peak_bytes: int
+
+
+def probe(job: Job) -> Probe:
+    """Predict one batch, to estimate time and memory of the run; the result depends on neither."""
     grid, card = job.plan.grid, job.predictor.card
     at = grid.chip(0, 0).window
     height, width = at.height + -at.height % card.stride, at.width + -at.width % card.stride
@@ -91,7 +109,18 @@ def probe_speed(job: Job) -> float:
         started = time.perf_counter()
         # A value must come back to the host, else a GPU may still be at work.
         float(job.predictor(batch)[0, 0, 0, 0])
-    return batch.shape[0] * at.height * at.width / max(time.perf_counter() - started, 1e-9)
+    seconds = max(time.perf_counter() - started, 1e-9)
+    return Probe(batch.shape[0] * at.height * at.width / seconds, _peak_bytes())
+
+
+def _peak_bytes() -> int:
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def assemble(job: Job) -> list[str]:

@@ -52,6 +52,12 @@ class Run:
         return path if path.name in self.record["outputs"] else None
 
 
+def _is_there(folder: RunFolder, name: str, size: int) -> bool:
+    path = folder.path / name
+    # QGIS adds statistics to sidecars.
+    return path.exists() and (name.endswith(".aux.xml") or path.stat().st_size == size)
+
+
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     """Write run.json, the last file of a run."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, ensure_ascii=False) + "\n"
@@ -68,18 +74,18 @@ def read_run(path: str | Path) -> Run:
     try:
         record = json.loads(folder.record.read_text(encoding="utf-8"))
         outputs = record["outputs"]
-        missing = [name for name in outputs if not (folder.path / name).exists()]
+        missing = [name for name, size in outputs.items() if not _is_there(folder, name, size)]
     except FileNotFoundError as error:
         raise InputError(
             f"{folder.path} holds no finished run (no run.json); run agriseg segment first"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder.record} cannot be read ({error}); run agriseg segment again"
         ) from error
     if missing:
         raise InputError(
-            f"{folder.path} lacks {', '.join(missing)}, which its run.json lists; run agriseg "
-            "segment again"
+            f"{folder.path} lacks {', '.join(missing)}, or has it in another size than its "
+            "run.json says; run agriseg segment again"
         )
     return Run(folder, record, resumed=True)
