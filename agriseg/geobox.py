@@ -160,9 +160,10 @@ class GeoBox:
 
     @cached_property
     def gsd_m(self) -> tuple[float, float] | None:
-        """Ground sampling distance in metres along (columns, rows), or None without a CRS.
+        """Ground sampling distance in metres along (columns, rows), or None where it is unknown.
 
         True ground distance: geodesic at the centre where the CRS is geographic or Web Mercator.
+        Unknown without a CRS, and where the grid reaches beyond the poles.
         """
         if self.crs is None:
             return None
@@ -175,7 +176,8 @@ class GeoBox:
         lons, lats = self._lonlat([t @ p for p in (centre, right, down)])
         geod = _geod(self.crs)
         distances = [geod.inv(lons[0], lats[0], lons[k], lats[k])[2] for k in (1, 2)]
-        return float(distances[0]), float(distances[1])
+        x, y = float(distances[0]), float(distances[1])
+        return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
 
     @property
     def mean_gsd_m(self) -> float | None:
@@ -185,7 +187,7 @@ class GeoBox:
 
     @cached_property
     def area_m2(self) -> float | None:
-        """True ground area of the whole grid in square metres, or None without a CRS."""
+        """True ground area of the whole grid in square metres, or None where it is unknown."""
         if self.crs is None:
             return None
         if not self._needs_geodesic:
@@ -197,7 +199,8 @@ class GeoBox:
         ring = [(w * s, 0.0) for s in steps] + [(w, h * s) for s in steps]
         ring += [(w * (1 - s), h) for s in steps] + [(0.0, h * (1 - s)) for s in steps]
         lons, lats = self._lonlat([self.transform @ p for p in ring])
-        return abs(float(_geod(self.crs).polygon_area_perimeter(lons, lats)[0]))
+        area = abs(float(_geod(self.crs).polygon_area_perimeter(lons, lats)[0]))
+        return area if 0 < area < math.inf else None
 
     def at_gsd(self, gsd_m: float) -> GeoBox:
         """The grid with the same origin and axes whose pixels are `gsd_m` metres a side.

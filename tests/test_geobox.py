@@ -357,3 +357,10 @@ class TestAtGsd:
     def test_without_a_crs_it_is_refused(self) -> None:
         with pytest.raises(OptionError, match="no CRS"):
             GeoBox(None, Affine.scale(0.5, -0.5), 4, 4).at_gsd(1.0)
+
+
+def test_a_grid_beyond_the_poles_has_no_size_in_metres() -> None:
+    box = GeoBox(CRS.from_epsg(4326), Affine(90, 0, -180, 0, -100, 90), 4, 4)
+    assert box.gsd_m is None
+    assert box.area_m2 is None
+    assert box.mean_gsd_m is None

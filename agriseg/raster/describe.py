@@ -93,14 +93,12 @@ def describe_scene(scene: Scene) -> SceneReport:
         _band_report(band, values) for band, values in zip(scene.bands, usable, strict=True)
     )
     first, box = sources[0], scene.geobox
-    area, gsd = box.area_m2, box.gsd_m
-    if gsd is not None and not all(math.isfinite(side) and side > 0 for side in gsd):
-        gsd = area = None  # pixels that span the globe
+    area = box.area_m2
     return SceneReport(
         name=scene.name,
         width=box.width,
         height=box.height,
-        gsd_m=gsd,
+        gsd_m=box.gsd_m,
         area_ha=None if area is None else area / 1e4,
         crs=_crs_name(box),
         orientation=_orientation(box),
