@@ -142,7 +142,7 @@ def _print_scene(console: Console, report: SceneReport) -> None:
     for key, text in rows.items():
         console.print(f"  {key:8}{escape(text)}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
-    for heading in ("band", "role", "nm", "2 %", "median", "98 %"):
+    for heading in ("band", "role", "nm", "1 %", "median", "99 %"):
         table.add_column(heading, justify="left" if heading == "role" else "right")
     table.add_column("because")
     for band in report.bands:
@@ -150,7 +150,7 @@ def _print_scene(console: Console, report: SceneReport) -> None:
             str(band.index),
             band.role or "?",
             "" if band.wavelength_nm is None else f"{band.wavelength_nm:.0f}",
-            *(number_words(value) for value in (band.p2, band.p50, band.p98)),
+            *(number_words(value) for value in (band.p1, band.p50, band.p99)),
             escape(band.evidence),
         )
     console.print(table)

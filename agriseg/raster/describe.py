@@ -41,17 +41,19 @@ class BandReport:
     role: str | None
     wavelength_nm: float | None
     evidence: str
-    p2: float | None
+    p1: float | None
     p50: float | None
-    p98: float | None
+    p99: float | None
 
 
 @dataclass(frozen=True)
 class SceneReport:
     """What `agriseg info` tells of a scene.
 
-    Lengths are in metres on the ground, areas in hectares; None without a CRS. `valid_percent` and
-    the percentiles are estimates from a sample of a large scene.
+    Lengths are in metres on the ground, areas in hectares; None without a CRS. `level` is
+    reflectance, relative, DN, or suspicious: called reflectance, but with a 99th percentile under
+    0.01 or over 1.5. `valid_percent` and the percentiles are estimates from a sample of a large
+    scene.
     """
 
     name: str
@@ -104,12 +106,19 @@ def describe_scene(scene: Scene) -> SceneReport:
         orientation=_orientation(box),
         format=_format(first),
         dtype=str(first.dtype),
-        level=scene.radiometry.level,
+        level=_level(scene, bands),
         scaling=scene.radiometry.evidence,
         valid_percent=100 * float(sample.valid.mean()),
         bands=bands + _alpha_reports(scene),
         warnings=(*damaged[:1], *_warnings(scene, sources, bands, sample.valid)),
     )
+
+
+def _level(scene: Scene, bands: Sequence[BandReport]) -> str:
+    high = _highest(bands)
+    if high is not None and suspicious_level(scene.radiometry.level, high):
+        return "suspicious"
+    return scene.radiometry.level
 
 
 def _alpha_reports(scene: Scene) -> tuple[BandReport, ...]:
@@ -124,7 +133,7 @@ def _alpha_reports(scene: Scene) -> tuple[BandReport, ...]:
 def _band_report(band: Band, values: NDArray[np.float32]) -> BandReport:
     spread: Sequence[float | None] = (None, None, None)
     if values.size:
-        spread = [float(v) for v in np.percentile(values.astype(np.float64), (2, 50, 98))]
+        spread = [float(v) for v in np.percentile(values.astype(np.float64), (1, 50, 99))]
     return BandReport(
         band.index,
         Path(band.path).name,
@@ -185,17 +194,40 @@ def _warnings(
             "no usable pixel was found in a sample spread over the raster: every one that was "
             "looked at is nodata or masked; check --nodata, --mask and the alpha band"
         )
-    highs = [band.p98 for band in bands if band.p98 is not None and band.role != "lwir"]
-    if highs and (odd := suspicious_level(scene.radiometry.level, max(highs))):
+    high = _highest(bands)
+    if high is not None and (odd := suspicious_level(scene.radiometry.level, high)):
         found.append(odd)
-    if highs and scene.radiometry.level == "DN":
-        found.append(_dn_words(max(highs)))
+    elif scene.radiometry.level == "reflectance":
+        found += _negative_warnings(bands)
+    if high is not None and scene.radiometry.level == "DN":
+        found.append(_dn_words(high))
     if scene.geobox.crs is None:
         found.append(
             "the raster has no coordinate system: areas and sizes in metres are unknown; assign "
             "the right one with gdal_edit.py -a_srs EPSG:... FILE"
         )
     return found
+
+
+def _highest(bands: Sequence[BandReport]) -> float | None:
+    """The highest 99th percentile of light."""
+    highs = [band.p99 for band in bands if band.p99 is not None and not _is_thermal(band)]
+    return max(highs, default=None)
+
+
+def _is_thermal(band: BandReport) -> bool:
+    return band.role is not None and band.role.startswith("lwir")
+
+
+def _negative_warnings(bands: Sequence[BandReport]) -> list[str]:
+    dark = [band for band in bands if band.p50 is not None and band.p50 < 0]
+    if not dark:
+        return []
+    names = ", ".join(band.role or f"band {band.index}" for band in dark if not _is_thermal(band))
+    return [
+        f"more than half of the reflectance in {names} is negative, which light never is: the "
+        "offset seems to have been taken off already; give --offset 0"
+    ] * bool(names)
 
 
 def _role_warnings(bands: Sequence[BandReport]) -> list[str]:
@@ -229,15 +261,15 @@ def _guesses(count: int) -> tuple[str, ...]:
 def _dn_words(high: float) -> str:
     if 500 <= high <= 16000:
         return (
-            f"the values (98 % under {high:.0f}) look like reflectance x 10000, but nothing says "
+            f"the values (99 % under {high:.0f}) look like reflectance x 10000, but nothing says "
             "so; give --scale 0.0001 (and --offset -0.1 for Sentinel-2 of baseline 04.00 and later)"
         )
     if 16000 < high <= 40000:
         return (
-            f"the values (98 % under {high:.0f}) look like reflectance x 32768 (MicaSense through "
+            f"the values (99 % under {high:.0f}) look like reflectance x 32768 (MicaSense through "
             "Metashape), but nothing says so; give --scale 0.000030518"
         )
-    return f"the scale of the values (98 % under {high:.3g}) is unknown; give --scale"
+    return f"the scale of the values (99 % under {high:.3g}) is unknown; give --scale"
 
 
 def _file_warnings(scene: Scene, source: Source) -> list[str]:

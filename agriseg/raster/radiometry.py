@@ -105,22 +105,22 @@ def _sentinel_offset(source: Source) -> float:
 
 
 def suspicious_level(level: str, high: float) -> str | None:
-    """What is odd about the 98th percentile of a scene's reflectance, or None."""
+    """What is odd about the 99th percentile of a scene's reflectance, or None."""
     if level != "reflectance":
         return None
     if high <= 0:
         return (
-            f"98 % of the reflectance lies at or under {high:.3g}, and light is never negative: "
+            f"99 % of the reflectance lies at or under {high:.3g}, and light is never negative: "
             "name the value of missing pixels with --nodata, or give --scale and --offset"
         )
     if high < 0.01:
         return (
-            f"98 % of the reflectance lies under {high:.2g}, far below what plants and soil "
+            f"99 % of the reflectance lies under {high:.2g}, far below what plants and soil "
             "have: a scale was lost; give --scale (WebODM's Mavic 3M exports need about 32768)"
         )
     if high > 1.5:
         return (
-            f"2 % of the reflectance lies above {high:.3g}, more than any field reflects: the "
+            f"1 % of the reflectance lies above {high:.3g}, more than any field reflects: the "
             "scale is wrong; give --scale (0.0001 for values of reflectance x 10000)"
         )
     return None

@@ -67,8 +67,8 @@ def test_a_good_file(report: Report) -> None:
     assert [band.role for band in told.bands] == ["blue", "green", "red", "rededge", "nir"]
     assert told.bands[4].evidence == "description 'NIR'"
     for k, band in enumerate(told.bands):
-        expected = np.percentile(data[k, 6:], (2, 50, 98))
-        assert (band.p2, band.p50, band.p98) == pytest.approx(tuple(expected), rel=1e-5)
+        expected = np.percentile(data[k, 6:], (1, 50, 99))
+        assert (band.p1, band.p50, band.p99) == pytest.approx(tuple(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,21 @@ def test_numbers_without_a_scale(report: Report, top: int, scale: str) -> None:
 def test_a_scale_that_was_lost(report: Report) -> None:
     told = report(field_of() / 32768, descriptions=NAMES)
     assert "a scale was lost" in only_warning(told)
+    assert told.level == "suspicious"
 
 
 def test_a_scale_that_is_wrong(report: Report) -> None:
     data = (field_of() * 10_000).astype(np.uint16)
     told = report(data, {"scale": 0.01}, descriptions=NAMES)
     assert "more than any field reflects" in only_warning(told)
+
+
+def test_an_offset_taken_off_twice(report: Report) -> None:
+    # Dark in blue, green and red, bright in near infrared, as plants are.
+    data = (field_of() * np.array([1, 2, 1, 5, 9])[:, None, None] * 1000).astype(np.uint16)
+    told = report(data, {"scale": 1e-4, "offset": -0.1}, descriptions=NAMES)
+    assert "--offset 0" in only_warning(told)
+    assert told.level == "reflectance"
 
 
 def test_light_is_never_negative(report: Report) -> None:
