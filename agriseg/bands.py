@@ -174,7 +174,9 @@ class SensorBand:
 class Sensor:
     """A camera or satellite product: its bands in the order in which files hold them.
 
-    `scale` and `offset` turn integer values into reflectance (None: not known for this sensor).
+    `scale` and `offset` turn integer values into reflectance. None: the sensor alone does not tell.
+    Drone cameras have none, since the program that makes the orthomosaic decides (in Metashape
+    32768 stands for reflectance 1, in others 10000).
     """
 
     title: str
@@ -212,9 +214,7 @@ SENSORS: dict[str, Sensor] = {
     "micasense-rededge": Sensor(
         "MicaSense RedEdge-M / MX",
         _bands(*_MICASENSE),
-        scale=1 / 32768,
-        offset=0.0,
-        source="MicaSense RedEdge-MX integration guide; 16-bit exports hold 32768 for 1.0",
+        source="MicaSense RedEdge-MX integration guide",
     ),
     "micasense-rededge-p": Sensor(
         "MicaSense RedEdge-P",
@@ -226,15 +226,11 @@ SENSORS: dict[str, Sensor] = {
             ("Red edge|RedEdge", "rededge", 717.0),
             ("Panchro|Pan|Panchromatic", "pan", 634.5),
         ),
-        scale=1 / 32768,
-        offset=0.0,
         source="MicaSense RedEdge-P user guide",
     ),
     "micasense-altum": Sensor(
         "MicaSense Altum",
         _bands(*_MICASENSE, ("LWIR|Thermal", "lwir", 11000.0)),
-        scale=1 / 32768,
-        offset=0.0,
         source="MicaSense Altum integration guide",
     ),
     "dji-mavic-3m": Sensor(

@@ -93,8 +93,6 @@ def test_a_file_that_says_scale_zero(opened: Opened) -> None:
 @pytest.mark.parametrize(
     ("sensor", "dn", "reflectance"),
     [
-        ("micasense-rededge", 16384, 0.5),
-        ("micasense-altum", 16384, 0.5),
         ("planetscope-8b", 5000, 0.5),
         ("landsat-8-9", 20000, 20000 * 2.75e-5 - 0.2),
     ],
@@ -110,8 +108,10 @@ def test_a_preset_scales_whole_numbers_only(opened: Opened) -> None:
     assert value_of(scene) == 0.25
 
 
-def test_a_preset_without_a_scale_leaves_numbers(opened: Opened) -> None:
-    scene = opened(5000, sensor="dji-mavic-3m")
+@pytest.mark.parametrize("sensor", ["dji-mavic-3m", "micasense-rededge", "micasense-altum"])
+def test_a_drone_camera_leaves_numbers(opened: Opened, sensor: str) -> None:
+    # Their scale is that of the program which made the orthomosaic.
+    scene = opened(5000, sensor=sensor)
     assert scene.radiometry.level == "DN"
     assert value_of(scene) == 5000
 
