@@ -22,6 +22,10 @@ __all__ = ["GeoBox", "Window"]
 # printed by another program carry rounding, and must not pull in one more row of pixels. Doubles
 # alone come to 2e-6 of a 5 mm pixel where eastings carry a zone number (32,500,000 m).
 _SNAP = 1e-4
+# A map whose lengths are this near to those on the ground is taken to be true to scale.
+_TRUE_SCALE = 0.01
+# New pixels may be this much finer than the old ones; beyond, a typing error is likelier.
+_FINEST = 0.01
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -162,7 +166,8 @@ class GeoBox:
     def gsd_m(self) -> tuple[float, float] | None:
         """Ground sampling distance in metres along (columns, rows), or None where it is unknown.
 
-        True ground distance: geodesic at the centre where the CRS is geographic or Web Mercator.
+        True ground distance: geodesic at the centre where the CRS is geographic, or stretches
+        lengths by more than 1 %.
         Unknown without a CRS, and where the grid reaches beyond the poles.
         """
         if self.crs is None:
@@ -219,18 +224,40 @@ class GeoBox:
                 "unknown; assign one with gdal_edit.py -a_srs, or leave --gsd out"
             )
         fx, fy = gsd_m / now[0], gsd_m / now[1]
+        if min(fx, fy) < _FINEST:
+            raise OptionError(
+                f"--gsd {gsd_m}: the raster has {now[0]:.3g} m, and pixels a hundred times finer "
+                "show nothing new; --gsd is in metres"
+            )
         width = max(math.ceil(self.width / fx - _SNAP), 1)
         height = max(math.ceil(self.height / fy - _SNAP), 1)
         return GeoBox(self.crs, self.transform @ Affine.scale(fx, fy), width, height)
 
-    @property
+    @cached_property
     def _needs_geodesic(self) -> bool:
+        """Whether lengths on the map are not those on the ground.
+
+        So in degrees, and in projections that stretch: Web Mercator doubles areas at 45 degrees. A
+        UTM zone, at most 0.1 % off in length, is taken as it is, as surveyors take it.
+        """
         crs = self.crs
         assert crs is not None
         if crs.is_geographic:
             return True
-        # Only Web Mercator ("popular visualisation") is far from true scale where farms lie.
-        return crs.to_epsg() == 3857 or "Popular Visualisation" in crs.to_wkt()
+        if not crs.is_projected:
+            return False
+        t, metre = self.transform, float(crs.units_factor[1])
+        # Over 100 m about the centre: a pixel of millimetres drowns in rounding.
+        col, row = self.width / 2, self.height / 2
+        x, y = t @ (col, row)
+        step = 100 / metre
+        try:
+            lons, lats = self._lonlat([(x, y), (x + step, y), (x, y + step)])
+            geod = _geod(crs)
+            on_ground = [geod.inv(lons[0], lats[0], lons[k], lats[k])[2] for k in (1, 2)]
+        except Exception:  # pyproj cannot place this projection on the globe
+            return False
+        return any(abs(length / 100 - 1) > _TRUE_SCALE for length in on_ground)
 
     def _lonlat(self, points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
         assert self.crs is not None

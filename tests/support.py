@@ -76,6 +76,7 @@ class Identity:
     card: ModelCard = field(default_factory=identity_card)
     batch: int = 1
     fingerprint: str = "identity"
+    numerics: str = "numpy"
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         classes = np.arange(len(self.card.legend), dtype=np.float32)[:, None, None]
@@ -92,6 +93,7 @@ class Smooth:
     card: ModelCard = field(default_factory=identity_card)
     batch: int = 1
     fingerprint: str = "smooth"
+    numerics: str = "numpy"
     seconds_per_chip: float = 0.0
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -364,3 +364,23 @@ def test_a_grid_beyond_the_poles_has_no_size_in_metres() -> None:
     assert box.gsd_m is None
     assert box.area_m2 is None
     assert box.mean_gsd_m is None
+
+
+@pytest.mark.parametrize("code", [3395, 4087, 3857])
+def test_maps_that_stretch_give_ground_sizes(code: int) -> None:
+    """World Mercator and plate carree are as far from the ground at 48 degrees as Web Mercator."""
+    to = pyproj.Transformer.from_crs(4326, code, always_xy=True)
+    x, y = to.transform(11.0, 48.0)
+    box = GeoBox(CRS.from_epsg(code), Affine(10, 0, x - 500, 0, -10, y + 500), 100, 100)
+    back = pyproj.Transformer.from_crs(code, 4326, always_xy=True)
+    lons, lats = back.transform(*zip(*box.corners, strict=True))
+    area, _ = pyproj.Geod(ellps="WGS84").polygon_area_perimeter(lons, lats)
+    assert box.area_m2 == pytest.approx(abs(area), rel=1e-3)
+    assert box.gsd_m is not None
+    assert box.gsd_m[0] * box.gsd_m[1] * 100 * 100 == pytest.approx(abs(area), rel=2e-3)
+
+
+def test_pixels_a_hundred_times_finer_are_a_mistake() -> None:
+    box = GeoBox(CRS.from_epsg(32633), Affine(1, 0, 5e5, 0, -1, 5e6), 10, 10)
+    with pytest.raises(OptionError, match="in metres"):
+        box.at_gsd(1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from typing import Annotated, NoReturn
 
 import typer
@@ -47,6 +48,10 @@ def main() -> NoReturn:
     """Run the command; faults that the user can mend become one line and exit code 2."""
     # GDAL's own messages reach the user through our errors, or not at all.
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+    # What rasterio and pyogrio would print on their own; reports say it where it matters.
+    chatter = ("Dataset has no geotransform", "The given matrix is equal", "More than one layer")
+    for start in chatter:
+        warnings.filterwarnings("ignore", message=start)
     try:
         app(standalone_mode=True)
     except AgrisegError as error:

@@ -33,7 +33,7 @@ _KEY = "agriseg"
 _SUFFIX = ".safetensors"
 # The limit of the safetensors library itself. A header names tensors; 100 MB is beyond any model.
 _LONGEST_HEADER = 100_000_000
-_MAKE_ONE = "make one with `agriseg train`, or with agriseg.save_model from your own network"
+_MAKE_ONE = "make one from your own network with agriseg.save_model"
 
 _FOREIGN = (
     (b"PK\x03\x04", "a zip file, as torch.save writes it (a PyTorch checkpoint)"),

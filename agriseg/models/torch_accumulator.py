@@ -63,10 +63,16 @@ class TorchAccumulator(NumpyAccumulator):
         # Of equal maxima torch.max gives the first, as numpy does. One pass of max over both
         # results is 10 times faster on a CPU than argmax.
         most, classes = probabilities.max(dim=0)
+        # Stays on the device: NaN goes through max and sum, and is asked for once a chip row.
+        self._finite = torch.isfinite(most.sum()) & self._finite
         out[0].copy_(classes)
         out[1].copy_(_to_steps(most))
         if self._keep:
             out[2:].copy_(_to_steps(probabilities))
+
+    def _blank(self, planes: torch.Tensor, absent: torch.Tensor) -> None:
+        # Not by index, which would make the host wait for the device at every chip.
+        planes.masked_fill_(absent, NODATA)
 
     def _to_host(self, planes: torch.Tensor) -> NDArray[np.uint8]:
         # The one point of a chip row at which the host waits for the device.

@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 
 from agriseg._version import __version__
-from agriseg.errors import InputError, OptionError, OutputError
+from agriseg.errors import InputError, ModelError, OptionError, OutputError
 from agriseg.models import (
     Predictor,
     about,
@@ -27,7 +27,7 @@ from agriseg.models import (
 from agriseg.raster import Scene, describe_scene
 from agriseg.raster.source import inspect
 from agriseg.runs.folder import RunFolder
-from agriseg.runs.key import digest, scene_facts
+from agriseg.runs.key import digest, pixel_facts, scene_facts
 from agriseg.runs.ledger import Ledger
 from agriseg.runs.record import Run, read_run
 from agriseg.tiling import ChipGrid, Plan
@@ -65,6 +65,12 @@ class SegmentOptions:
     ignore_gsd: bool = False
     resume: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("chip", "overlap"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise OptionError(f"--{name} {value!r}: a whole number of pixels is needed")
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -89,6 +95,7 @@ class Estimate:
 class Job:
     """One scene, one predictor, one plan, one folder: all that a worker needs to know.
 
+    `rows_key` stands for everything that rows depend on, `key` for everything that the outputs do.
     `cache_bytes` is for decoded blocks of the input. `notes` is what the user should hear about the
     fit of model and scene, `warnings` what they should hear about the scene itself.
     """
@@ -99,6 +106,7 @@ class Job:
     folder: RunFolder
     options: SegmentOptions
     key: str
+    rows_key: str
     scene_facts: Mapping[str, Any]
     cache_bytes: int
     notes: tuple[str, ...]
@@ -106,7 +114,7 @@ class Job:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.folder.rows(self.key), self.plan.grid, self.options.probabilities)
+        return Ledger(self.folder.rows(self.rows_key), self.plan.grid, self.options.probabilities)
 
     @property
     def numerics(self) -> str:
@@ -157,34 +165,78 @@ def prepare(
     options = options or SegmentOptions()
     check_predictor(predictor)
     predictor = adapt(predictor, scene)
+    _check_about(predictor)
     notes = check_fit(predictor.card, scene, ignore_gsd=options.ignore_gsd)
     grid = _grid(scene, predictor, options)
     facts = scene_facts(scene)
-    key = digest(
+    rows_key = digest(
         {
             "rows": _ROWS_FORMAT,
-            "scene": facts,
-            "about": dict(scene.about),
+            "scene": pixel_facts(facts),
             "model": _identity(predictor),
             "numerics": numerics_of(predictor),
             "grid": [grid.size, grid.overlap],
             "probabilities": options.probabilities,
+        }
+    )
+    key = digest(
+        {
+            "rows": rows_key,
+            "about": dict(scene.about),
             "skip_unreadable": options.skip_unreadable,
         }
     )
     plan = Plan.even(grid, options.swaths)
+    run_folder = RunFolder(folder)
+    _refuse_overwriting(facts, run_folder)
     return Job(
         scene=scene,
         predictor=predictor,
         plan=plan,
-        folder=RunFolder(folder),
+        folder=run_folder,
         options=options,
         key=key,
+        rows_key=rows_key,
         scene_facts=facts,
         cache_bytes=_cache_bytes(scene, grid),
         notes=tuple(notes),
-        warnings=describe_scene(scene).warnings,
+        warnings=(*describe_scene(scene).warnings, *_replaced(facts, run_folder)),
     )
+
+
+def _check_about(predictor: Predictor) -> None:
+    """See now, not at the end of a long run, that the predictor's facts fit into run.json."""
+    try:
+        json.dumps(about(predictor), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"about() of the model {predictor.card.name!r} cannot be written as JSON ({error}); "
+            "give plain texts, numbers, lists and dicts"
+        ) from error
+
+
+def _refuse_overwriting(facts: Mapping[str, Any], folder: RunFolder) -> None:
+    """Refuse a folder in which a result would take the place of an input."""
+    outputs = {path.resolve() for path in folder.outputs}
+    for path in facts["files"]:
+        for name in (path, *inspect(path).files):
+            if Path(name).resolve() in outputs:
+                raise OutputError(
+                    f"{name} is an input and would be overwritten by the result of the same name; "
+                    "give another folder with -o, or another --name"
+                )
+
+
+def _replaced(facts: Mapping[str, Any], folder: RunFolder) -> list[str]:
+    """A word where the folder holds the map of something else."""
+    try:
+        files = read_run(folder.path).record["scene"]["files"]
+    except (InputError, KeyError, TypeError):
+        return []
+    theirs, ours = ({Path(name).resolve() for name in each} for each in (files, facts["files"]))
+    if theirs == ours:
+        return []
+    return [f"{folder.path} holds the map of {', '.join(sorted(files))}, which is replaced"]
 
 
 def reserve(jobs: Sequence[Job]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import rasterio
 
+from agriseg.errors import OutputError
 from agriseg.legend import NODATA, Legend
 from agriseg.models import batch_of
 from agriseg.pipeline.job import Job, describe
@@ -52,13 +53,16 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
     """
     progress = progress or _Silent()
     if job.options.resume and (done := job.finished_run()):
+        job.folder.sweep()
         return done
     started, record = time.time(), describe(job)
     # From here on the folder holds no finished run: what is in it belongs to another one.
     job.folder.record.unlink(missing_ok=True)
-    job.folder.sweep(keep=job.key if job.options.resume else None)
+    job.folder.sweep(keep=job.rows_key if job.options.resume else None)
     ledger, grid = job.ledger, job.plan.grid
     ledger.create()
+    if ledger.unreadable() and not job.options.skip_unreadable:
+        ledger.clear()  # an earlier run was allowed to leave chips out, this one is not
     missing = set(ledger.missing(range(grid.rows)))
     here = sum(grid.finished_by(row).height for row in range(grid.rows) if row not in missing)
     progress.start(grid.height * grid.width, here * grid.width)
@@ -68,7 +72,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         ledger.join_all()
         predicted = time.time()
         progress.assembling()
-        outputs = assemble(job)
+        outputs = _assemble_or_heal(job)
     record |= {
         "outputs": {name: (job.folder.path / name).stat().st_size for name in outputs},
         "classes": count_classes(job),
@@ -147,6 +151,18 @@ def assemble(job: Job) -> list[str]:
         for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):
             stale.unlink(missing_ok=True)
     return names
+
+
+def _assemble_or_heal(job: Job) -> list[str]:
+    try:
+        return assemble(job)
+    except OutputError as error:
+        if count := job.ledger.drop_damaged():
+            raise OutputError(
+                f"{count} row files in {job.ledger.folder} were damaged and are removed; run the "
+                "same command again to make them anew"
+            ) from error
+        raise
 
 
 def count_classes(job: Job) -> list[dict[str, Any]]:

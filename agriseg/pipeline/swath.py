@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
-from agriseg.errors import ReadError
+from agriseg.errors import ModelError, ReadError
 from agriseg.models import ModelCard, batch_of, check_output, new_accumulator
 from agriseg.pipeline.job import Job
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.scene import Scene
-from agriseg.tiling import Accumulator, Chip, SeamStrip, Swath
+from agriseg.tiling import (
+    Accumulator,
+    Chip,
+    FinishedRows,
+    Swath,
+)
 
 __all__ = ["OnRow", "run_swath"]
 
@@ -54,20 +60,30 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
     rows = ledger.missing(swath.rows)
     chips = (chip for row in rows for chip in job.plan.grid.chips(row))
     merger = _Merger(job)
-    with closing(_ahead(_read(job, chips), _AHEAD)) as stream, _Writer() as writer:
+    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    with closing(_ahead(_read(job, chips, environment), _AHEAD)) as stream, _Writer() as writer:
         for row in rows:
-            # A row merged just before is still in the accumulator; else its strip is in the ledger.
+            # The strip of a row merged just before is still in the accumulator, which needs none.
             is_streamed = row - 1 in rows
             above = None if row == 0 or is_streamed else ledger.lower_strip(row - 1)
-            valid, unreadable = merger.merge_row(row, above, stream)
             accumulator = merger.accumulator
-            finished = accumulator.pop_rows()
+            accumulator.start_row(row, above)
+            valid, unreadable = merger.merge_row(row, stream)
+            finished = _finite(accumulator.pop_rows, row)
             upper, lower = accumulator.upper_strip(), accumulator.lower_strip()
-            if unreadable:
-                writer.submit(ledger.note_unreadable, row, unreadable)
-            writer.submit(ledger.store, row, finished, valid, upper, lower)
+            writer.submit(ledger.store, row, finished, valid, upper, lower, unreadable)
             if on_row:
                 on_row(job.plan.grid.finished_by(row).height * job.plan.grid.width)
+
+
+def _finite(pop_rows: Callable[[], FinishedRows | None], row: int) -> FinishedRows | None:
+    try:
+        return pop_rows()
+    except FloatingPointError as error:
+        raise ModelError(
+            f"the network gave NaN or infinity in chip row {row}; look for absurd values in the "
+            "raster with agriseg info (--nodata), or try --precision float32"
+        ) from error
 
 
 class _Merger:
@@ -83,14 +99,13 @@ class _Merger:
         )
 
     def merge_row(
-        self, row: int, above: SeamStrip | None, stream: Iterator[_ChipPixels]
+        self, row: int, stream: Iterator[_ChipPixels]
     ) -> tuple[NDArray[np.bool_], list[str]]:
         """Take the chips of one row from the stream.
 
         Returns:
             The valid mask (height, width) of the row's window, and what could not be read.
         """
-        self.accumulator.start_row(row, above)
         valid = np.ones(self._grid.row_window(row).shape, bool)
         unreadable: list[str] = []
         for _ in range(self._grid.cols):
@@ -122,7 +137,8 @@ class _Merger:
             for place, (_, data) in enumerate(self._group):
                 batch[place] = data
         probabilities = self._predictor(batch)
-        if not self._is_checked:
+        expected = (len(batch), len(self._predictor.card.legend), *batch.shape[2:])
+        if not self._is_checked or tuple(probabilities.shape) != expected:
             check_output(probabilities, batch.shape, self._predictor.card)
             self._is_checked = True
         if isinstance(probabilities, np.ndarray):
@@ -135,11 +151,15 @@ class _Merger:
         self._group.clear()
 
 
-def _read(job: Job, chips: Iterable[Chip]) -> Iterator[_ChipPixels]:
-    """Read chips in order, ready for the network."""
+def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> Iterator[_ChipPixels]:
+    """Read chips in order, ready for the network.
+
+    Runs in a thread of its own, to which GDAL's settings do not come by themselves.
+    """
     card = job.predictor.card
     present, fill = _inputs(job.scene, card)
-    with SceneReader(job.scene, [card.keys[place] for place in present]) as reader:
+    keys = [card.keys[place] for place in present]
+    with rasterio.Env(**environment), SceneReader(job.scene, keys) as reader:
         for chip in chips:
             try:
                 pixels = reader.read(chip.window)

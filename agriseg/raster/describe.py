@@ -192,7 +192,7 @@ def _warnings(
     if not valid.any():
         found.append(
             "no usable pixel was found in a sample spread over the raster: every one that was "
-            "looked at is nodata or masked; check --nodata, --mask and the alpha band"
+            "looked at is nodata or hidden; check --nodata, --mask, --cutline, --gsd and alpha"
         )
     high = _highest(bands)
     if high is not None and (odd := suspicious_level(scene.radiometry.level, high)):

@@ -12,6 +12,7 @@ from agriseg.raster.source import Source, inspect
 __all__ = ["band_files"]
 
 _RASTER_ENDINGS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")
+_OWN_MAPS = ("classes.tif", "confidence.tif", "probabilities.tif")
 _LANDSAT_8_9 = re.compile(r"L[CO]0[89]_", re.IGNORECASE)
 _OTHER_LANDSAT = re.compile(r"L[A-Z]0\d_", re.IGNORECASE)
 _SENTINEL_2 = re.compile(r"(?:^|_)(?:T\d\d[A-Z]{3}|S2[A-D])_", re.IGNORECASE)
@@ -21,7 +22,8 @@ _DJI = re.compile(r"(?:^|_)(MS_(?:G|R|RE|NIR))(?:_|$)", re.IGNORECASE)
 def band_files(folder: Path, sensor: Sensor | None = None) -> dict[str, str]:
     """The single-band rasters of a folder by role, as their names or descriptions tell.
 
-    Other rasters that lie there too (elevation, cloud classes, a picture) are passed over.
+    Other rasters that lie there too (elevation, cloud classes, a picture, a map of the scene) are
+    passed over.
 
     Raises:
         InputError: There are no rasters, or one of many bands that is no mere picture.
@@ -32,6 +34,7 @@ def band_files(folder: Path, sensor: Sensor | None = None) -> dict[str, str]:
         for path in folder.iterdir()
         # Finder and others leave files that start with a dot beside the real ones.
         if path.suffix.lower() in _RASTER_ENDINGS and path.is_file() and path.name[0] != "."
+        if path.name not in _OWN_MAPS
     )
     if not paths:
         raise InputError(f"{folder} is a folder without rasters ({', '.join(_RASTER_ENDINGS)})")

@@ -98,6 +98,10 @@ def open_scene(
     _check_scaling(scale, offset)
     said = parse_bands(bands) if isinstance(bands, str) else bands
     preset = sensor_named(sensor)
+    if mask_grow_m and not masks:
+        raise OptionError(f"--mask-grow-m {mask_grow_m:g}: there is no --mask to grow")
+    if isinstance(masks, str):
+        masks = (masks,)
     class_masks = tuple(
         parse_class_mask(mask, mask_grow_m) if isinstance(mask, str) else mask for mask in masks
     )
@@ -261,7 +265,11 @@ def _common_stem(paths: list[str]) -> str:
     stems = [Path(path).stem for path in paths]
     letters = zip(*stems, strict=False)
     common = "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, letters))
-    return common.strip(" _-.") or Path(paths[0]).resolve().parent.name or "scene"
+    common = common.strip(" _-.")
+    # B04 and B05 have B0 in common, which says nothing; the folder does.
+    if len(paths) == 1 or len(common) > 2:
+        return common
+    return Path(paths[0]).resolve().parent.name or "scene"
 
 
 def _check_alpha(source: Source, decision: Decision, user_said: bool) -> None:

@@ -66,11 +66,20 @@ class Axis:
         bounded: NDArray[np.float32] = np.where(inside[:, None], weights, 0).astype(np.float32)
         return bounded
 
-    def nearest(self, start: int, stop: int) -> NDArray[np.intp]:
-        """The source pixel under the centre of each target in [start, stop)."""
-        centres = self.factor * (np.arange(start, stop) + 0.5) + self.shift
-        pixels: NDArray[np.intp] = np.floor(centres).astype(np.intp)
-        return pixels
+    def covered(self, start: int, stop: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each target in [start, stop) the source pixels [first, end) that stand for it.
+
+        Where the source is finer, all that the target covers; else the one under its centre.
+        """
+        if abs(self.factor) <= 1 + _TOLERANCE:
+            centres = self.factor * (np.arange(start, stop) + 0.5) + self.shift
+            first = np.floor(centres).astype(np.intp)
+            return first, first + 1
+        edges = self.factor * np.arange(start, stop + 1) + self.shift
+        low = np.minimum(edges[:-1], edges[1:])
+        high = np.maximum(edges[:-1], edges[1:])
+        first = np.floor(low + _TOLERANCE).astype(np.intp)
+        return first, np.ceil(high - _TOLERANCE).astype(np.intp)
 
 
 def resample(

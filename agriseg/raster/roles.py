@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from agriseg.bands import (
     ALPHA,
     IGNORED,
@@ -82,7 +84,9 @@ def decide_roles(
 
     Raises:
         BandError: The user's words do not fit the file, or name a role twice.
+        OptionError: The file's type cannot hold the nodata value.
     """
+    _check_nodata(source, nodata)
     plain = tuple(
         Band(source.path, k + 1, nodata=source.nodata[k] if nodata is None else nodata)
         for k in range(source.count)
@@ -112,6 +116,17 @@ def decide_roles(
 
 def _decision(bands: tuple[Band, ...], alpha: int | None) -> Decision:
     return Decision(tuple(band for band in bands if band.index != alpha), alpha)
+
+
+def _check_nodata(source: Source, nodata: float | None) -> None:
+    if nodata is None or source.dtype.kind not in "iu":
+        return
+    limits = np.iinfo(source.dtype)
+    if nodata != nodata // 1 or not limits.min <= nodata <= limits.max:
+        raise OptionError(
+            f"--nodata {nodata:g}: {source.path} holds {source.dtype}, whole numbers of "
+            f"{limits.min} to {limits.max}, so that value never occurs in it"
+        )
 
 
 def _from_user(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import platform
 import re
+import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,9 +32,12 @@ from agriseg.raster.source import READ_FAULTS
 __all__ = ["ByteLayer", "Piece", "replacing", "write_cog", "write_rows"]
 
 _BLOCK = 512
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
+"""Names the machine in temporary files: on a shared disk process numbers alone are not unique."""
 # Bytes behind each tile of a Cloud Optimized GeoTIFF: its last four again.
 _TRAILER = 4
-_WRITE_FAULTS: tuple[type[Exception], ...] = (OSError, *READ_FAULTS)
+# GDAL through rasterio: some failures of a copy come as SystemError.
+_WRITE_FAULTS: tuple[type[Exception], ...] = (OSError, SystemError, *READ_FAULTS)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -76,7 +81,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: It cannot be written: no room, no permission, no such folder.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    token = f"{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
+    beside = path.with_name(f".{path.name}.{token}.part")
     try:
         yield beside
         os.replace(beside, path)
@@ -91,6 +97,11 @@ def _cannot_write(path: Path, error: Exception) -> str:
     said = " ".join(str(error.__cause__ or error).split())
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror
+    if isinstance(error, FileNotFoundError):
+        return (
+            f"{path} cannot be written: its folder is gone; another run into the same folder may "
+            "have taken it away: run one at a time, or give another folder with -o"
+        )
     return (
         f"{path} cannot be written: {said}; free some room on the disk or give another folder "
         "with -o, then run the same command again: it goes on where it stopped"
@@ -135,6 +146,9 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """
     with replacing(path) as beside, open(beside, "wb") as file:
         file.write(data)
+        # Else a power cut could leave the name without the bytes.
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_cog(

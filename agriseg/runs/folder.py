@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,31 @@ from pathlib import Path
 import psutil
 
 from agriseg.errors import OutputError
+from agriseg.raster.writer import HOST
 
 __all__ = ["RunFolder"]
 
 
-def _is_running(process: str) -> bool:
-    """Whether a process of that number lives on this machine, other than this one."""
-    if not process.isdigit() or int(process) == os.getpid():
+_LEDGER = re.compile(r"rows-[0-9a-f]{16}(\.trash)?\Z")
+_PART = re.compile(r"\.(?P<file>.+)\.(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part")
+_OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", "run.json")
+
+
+def _is_abandoned(name: str) -> bool:
+    """Whether a file is one that a run of this machine was writing when it was killed."""
+    match = _PART.match(name)
+    if match is None or match["host"] != HOST:
         return False
-    return bool(psutil.pid_exists(int(process)))
+    if match["file"].removesuffix(".aux.xml") not in _OUTPUTS:
+        return False
+    return int(match["pid"]) == os.getpid() or not psutil.pid_exists(int(match["pid"]))
+
+
+def _has_other_owner(ledger: Path) -> bool:
+    """Whether another living process of this machine works in a ledger."""
+    owners = (path.suffix[1:] for path in ledger.glob(f"owner.{HOST}.*"))
+    others = (int(pid) for pid in owners if pid.isdigit() and int(pid) != os.getpid())
+    return any(psutil.pid_exists(pid) for pid in others)
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,11 @@ class RunFolder:
     @property
     def probabilities(self) -> Path:
         return self.path / "probabilities.tif"
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Every file that a run may write here."""
+        return [self.path / name for name in _OUTPUTS]
 
     @property
     def record(self) -> Path:
@@ -72,12 +94,21 @@ class RunFolder:
         return shutil.disk_usage(place).free
 
     def sweep(self, keep: str | None = None) -> None:
-        """Remove what finished, abandoned or killed runs left, but not the ledger of `keep`."""
+        """Remove what finished, abandoned or killed runs left, but not the ledger of `keep`.
+
+        Nothing else in the folder is touched: it may be the user's own.
+        """
         for part in self.path.glob(".*.part*"):
-            # Named .FILE.PID.part...: the process that is still writing it may be alive.
-            if not _is_running(part.name.partition(".part")[0].rpartition(".")[2]):
+            if _is_abandoned(part.name):
                 part.unlink(missing_ok=True)
         kept = None if keep is None else self.rows(keep)
         for ledger in self.path.glob("rows-*"):
-            if ledger != kept and ledger.is_dir():
-                shutil.rmtree(ledger, ignore_errors=True)
+            if ledger == kept or not ledger.is_dir() or not _LEDGER.match(ledger.name):
+                continue
+            if not _has_other_owner(ledger):
+                # Renamed first: a ledger that lost a part must not be taken for a whole one.
+                trash = ledger.with_name(ledger.name.removesuffix(".trash") + ".trash")
+                if trash != ledger:
+                    shutil.rmtree(trash, ignore_errors=True)
+                    ledger.rename(trash)
+                shutil.rmtree(trash, ignore_errors=True)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agriseg.errors import InputError
 from agriseg.raster.masks import AreaMask, BandMask
 from agriseg.raster.scene import Scene
 from agriseg.raster.source import inspect
 
-__all__ = ["digest", "fingerprint", "scene_facts"]
+__all__ = ["digest", "fingerprint", "pixel_facts", "scene_facts"]
 
 _ENDS = 1 << 16
+# A raster inside an archive changes with the archive.
+_ARCHIVE = re.compile(
+    r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)://)(.+?\.(?:zip|tar\.gz|tgz|tar|gz|7z|rar))",
+    re.IGNORECASE,
+)
 
 
 def digest(facts: Mapping[str, Any]) -> str:
@@ -26,14 +33,28 @@ def digest(facts: Mapping[str, Any]) -> str:
 def fingerprint(path: str) -> list[dict[str, Any]]:
     """Size, time and a hash of both ends of each file that a raster is read from.
 
-    A VRT's sources and sidecars are among them. Of a path that is no local file only the name is
-    known.
+    A VRT's sources, theirs in turn, and sidecars are among them. Of a path that is no local file
+    only the name is known.
     """
-    return [_file_print(name) for name in inspect(path).files]
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [path]
+    while waiting:
+        source = waiting.pop()
+        try:
+            files = inspect(source).files
+        except InputError:
+            continue  # a sidecar, no raster of its own
+        for name in files:
+            if name not in found:
+                found[name] = _file_print(name)
+                if name != source and source.lower().endswith(".vrt"):
+                    waiting.append(name)
+    return list(found.values())
 
 
 def _file_print(name: str) -> dict[str, Any]:
-    path = Path(name)
+    archive = _ARCHIVE.search(name)
+    path = Path(archive.group(1) if archive else name)
     try:
         status = path.stat()
         with path.open("rb") as file:
@@ -43,7 +64,7 @@ def _file_print(name: str) -> dict[str, Any]:
     except OSError:
         return {"name": name}
     return {
-        "name": path.name,
+        "name": Path(name).name,
         "bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "ends": hashlib.blake2b(ends, digest_size=16).hexdigest(),
@@ -96,3 +117,14 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "masks": masks,
         "files": {path: fingerprint(path) for path in paths},
     }
+
+
+def pixel_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `scene_facts` decides pixels: not where the files lie, nor how a role was found."""
+    plain = {key: facts[key] for key in ("grid",)}
+    bands = [
+        {key: band[key] for key in ("file", "index", "role", "scale", "offset", "nodata")}
+        for band in facts["bands"]
+    ]
+    masks = [{k: v for k, v in mask.items() if k != "area"} for mask in facts["masks"]]
+    return {**plain, "bands": bands, "masks": masks, "files": list(facts["files"].values())}

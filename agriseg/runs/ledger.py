@@ -17,16 +17,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA
-from agriseg.raster.writer import Piece, write_bytes, write_rows
+from agriseg.raster.writer import HOST, Piece, write_bytes, write_rows
 from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
 
 __all__ = ["Ledger"]
@@ -47,8 +51,10 @@ class Ledger:
     probabilities: bool = False
 
     def create(self) -> None:
+        """Make the folder, and say that this process works in it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"owner.{HOST}.{os.getpid()}").touch()
         except OSError as error:
             raise OutputError(
                 f"the folder {self.folder} cannot be made: {error.strerror}; give another folder "
@@ -58,21 +64,34 @@ class Ledger:
     # Questions -----------------------------------------------------------------------------
 
     def is_predicted(self, row: int) -> bool:
-        """Whether chip row `row` needs no prediction any more."""
-        if self._row(row).exists():
+        """Whether chip row `row` needs no prediction any more.
+
+        Its pixels must be there, and its strip for the next row, unless that one is settled.
+        """
+        if not self._has_pixels(row):
+            return False
+        if row == self.grid.rows - 1 or self.grid.overlap == 0 or _is_there(self._lower(row)):
             return True
-        has_strip = self._upper(row).exists() or self._seam(row).exists()
-        return has_strip and (self._body_is_empty(row) or self._body(row).exists())
+        return _is_there(self._row(row + 1)) or _is_there(self._seam(row + 1))
+
+    def _has_pixels(self, row: int) -> bool:
+        if _is_there(self._row(row)):
+            return True
+        has_strip = _is_there(self._upper(row)) or _is_there(self._seam(row))
+        return has_strip and (self._body_is_empty(row) or _is_there(self._body(row)))
 
     def missing(self, rows: Sequence[int]) -> list[int]:
         return [row for row in rows if not self.is_predicted(row)]
 
     def lower_strip(self, row: int) -> SeamStrip | None:
         """What chip row `row` left for the next one, or None."""
+        path = self._lower(row)
         try:
-            strip: SeamStrip = np.load(self._lower(row), allow_pickle=False)
+            strip: SeamStrip = np.load(path, allow_pickle=False)
         except FileNotFoundError:
             return None
+        except (EOFError, ValueError) as error:
+            raise _damaged(path) from error
         return strip
 
     def pieces(self) -> list[Piece]:
@@ -106,6 +125,7 @@ class Ledger:
         valid: NDArray[np.bool_],
         upper: SeamStrip | None,
         lower: SeamStrip | None,
+        unreadable: Sequence[str] = (),
     ) -> None:
         """Enter chip row `row`.
 
@@ -115,7 +135,9 @@ class Ledger:
             valid: (height, width) valid mask of the chip row's window.
             upper: Its share of the rows above, where the row above was not at hand.
             lower: Its share of the rows below.
+            unreadable: A line for each of its chips that could not be read.
         """
+        self._note_unreadable(row, unreadable)
         top = self.grid.row_window(row).row_off
         if lower is not None:
             write_bytes(self._lower(row), _npy(lower))
@@ -146,6 +168,8 @@ class Ledger:
                 upper, valid = packed["strip"], packed["valid"]
         except FileNotFoundError:
             return  # another process was quicker
+        except (EOFError, ValueError, BadZipFile) as error:
+            raise _damaged(self._upper(row)) from error
         finished = join_seam(upper, lower, window, probabilities=self.probabilities)
         self._write(self._seam(row), finished, valid)
         self._upper(row).unlink(missing_ok=True)
@@ -156,9 +180,33 @@ class Ledger:
         for row in range(1, self.grid.rows):
             self.join(row)
 
-    def note_unreadable(self, row: int, windows: Sequence[str]) -> None:
-        """Remember which chips of a row could not be read."""
-        write_bytes(self.folder / f"unreadable-{row:06d}.json", json.dumps(list(windows)).encode())
+    def _note_unreadable(self, row: int, lines: Sequence[str]) -> None:
+        path = self.folder / f"unreadable-{row:06d}.json"
+        if lines:
+            write_bytes(path, json.dumps(list(lines)).encode())
+        else:
+            path.unlink(missing_ok=True)
+
+    def drop_damaged(self) -> int:
+        """Remove row files that cannot be read, so that the next run makes them anew.
+
+        Returns:
+            How many there were.
+        """
+        dropped = 0
+        for path in self.folder.glob("*-[0-9]*.tif"):
+            try:
+                with rasterio.open(path) as dataset:
+                    dataset.read()
+            except (RasterioError, SystemError):
+                path.unlink(missing_ok=True)
+                dropped += 1
+        return dropped
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        for path in self.folder.glob("*-[0-9]*.*"):
+            path.unlink(missing_ok=True)
 
     def unreadable(self) -> list[str]:
         """All chips that could not be read."""
@@ -190,6 +238,19 @@ class Ledger:
 
     def _lower(self, row: int) -> Path:
         return self.folder / f"lower-{row:06d}.npy"
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists and is not empty, as a power cut can leave it."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _damaged(path: Path) -> OutputError:
+    path.unlink(missing_ok=True)
+    return OutputError(f"{path} was damaged and is removed; run the same command again")
 
 
 def _npy(strip: SeamStrip) -> memoryview:

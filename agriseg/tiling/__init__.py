@@ -7,6 +7,7 @@ from agriseg.tiling.accumulator import (
     NumpyAccumulator,
     SeamStrip,
     join_seam,
+    was_predicted,
 )
 from agriseg.tiling.grid import Chip, ChipGrid
 from agriseg.tiling.plan import Plan, Swath
@@ -22,4 +23,5 @@ __all__ = [
     "SeamStrip",
     "Swath",
     "join_seam",
+    "was_predicted",
 ]

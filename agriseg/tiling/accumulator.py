@@ -37,6 +37,7 @@ __all__ = [
     "decide",
     "join_seam",
     "to_steps",
+    "was_predicted",
 ]
 
 CONFIDENCE_STEPS = 200
@@ -89,6 +90,9 @@ class Accumulator(Protocol):
         Returns:
             All rows that are final now, or None where there is none. Where the strip of the row
             above was not there, the shared rows are missing: they are in `upper_strip`.
+
+        Raises:
+            FloatingPointError: A probability was NaN or infinite.
         """
 
     def upper_strip(self) -> SeamStrip | None:
@@ -124,6 +128,16 @@ def to_steps(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return steps
 
 
+def was_predicted(strip: SeamStrip) -> NDArray[np.bool_]:
+    """(overlap, width) True where the chip row of a strip was predicted, not skipped.
+
+    Weights and the sum of probabilities are positive, so only what was skipped is 0 in all classes.
+    Such pixels have no full weight: they are nodata on both sides of a cut, and within a swath.
+    """
+    predicted: NDArray[np.bool_] = np.logical_or.reduce(strip != 0)
+    return predicted
+
+
 def join_seam(
     upper: SeamStrip, lower: SeamStrip, window: Window, *, probabilities: bool
 ) -> FinishedRows:
@@ -134,14 +148,17 @@ def join_seam(
         lower: `lower_strip` of the chip row above the cut.
         window: The shared rows, `ChipGrid.seam_above` of the chip row below.
         probabilities: Also give the probability of each class.
+
+    Raises:
+        FloatingPointError: A probability is NaN or infinite.
     """
     blended = upper + lower
+    if not np.isfinite(blended.sum()):
+        raise FloatingPointError("probabilities are not finite")
     planes = np.stack(decide(blended))
     if probabilities:
         planes = np.concatenate([planes, to_steps(blended)])
-    # Streaming writes nothing under a skipped chip, so neither may the join: the bytes would
-    # depend on where the swaths were cut. Weights are positive, so only skipped pixels are all 0.
-    planes[:, ~upper.any(axis=0)] = NODATA
+    planes[:, ~(was_predicted(upper) & was_predicted(lower))] = NODATA
     return _finished(window, planes)
 
 
@@ -152,8 +169,7 @@ def _finished(window: Window, planes: NDArray[np.uint8]) -> FinishedRows:
 class NumpyAccumulator:
     """The reference implementation of `Accumulator`, in numpy.
 
-    Subclasses put the same arithmetic on a device by replacing `_zeros`, `_array`, `_finish` and
-    `_to_host`.
+    Subclasses put the same arithmetic on a device by replacing the methods at the end.
 
     Args:
         grid: The chip grid of the raster.
@@ -175,6 +191,7 @@ class NumpyAccumulator:
         self._lower: Any = None
         self._right: tuple[int, Any] | None = None
         self._planes: Any = None
+        self._finite: Any = True
 
     def start_row(self, row: int, above: SeamStrip | None = None) -> None:
         grid = self._grid
@@ -198,18 +215,20 @@ class NumpyAccumulator:
         if not self._open or chip.row != self._row:
             raise RuntimeError(f"chip {chip} does not belong to the open chip row {self._row}")
         o, window = self._grid.overlap, chip.window
-        block = probabilities
-        if o and chip.col > 0:
-            block[:, :, :o] *= self._later
-            if self._right is not None and self._right[0] == chip.col - 1:
-                block[:, :, :o] += self._right[1]
-        left, width = window.col_off, window.width
+        block, left, carried = probabilities, window.col_off, self._right
         self._right = None
         if o and chip.col < self._grid.cols - 1:
-            self._right = chip.col, block[:, :, width - o :] * self._earlier
-            # The next chip may be skipped; then the shared columns hold no valid pixel.
-            block = block[:, :, : width - o]
-        self._merge_down(block, left)
+            self._right = chip.col, block[:, :, window.width - o :] * self._earlier
+            block = block[:, :, : window.width - o]
+        if o and chip.col > 0:
+            if carried is not None and carried[0] == chip.col - 1:
+                block[:, :, :o] *= self._later
+                block[:, :, :o] += carried[1]
+            else:
+                # The chip before was skipped: no pixel that it shares with this one is valid.
+                block, left = block[:, :, o:], left + o
+        if block.shape[2]:
+            self._merge_down(block, left)
 
     def _merge_down(self, block: Any, left: int) -> None:
         """Take a block that is final across the row; cross-fade its top and bottom."""
@@ -227,6 +246,9 @@ class NumpyAccumulator:
             self._lower[:, :, cols] = block[:, end:] * self._earlier[:, None]
         if end > top:
             self._finish(block[:, top:end], self._planes[:, top:end, cols])
+        if self._above is not None:
+            absent = (self._above[:, :, cols] == 0).all(0)
+            self._blank(self._planes[:, :o, cols], absent)
 
     def pop_rows(self) -> FinishedRows | None:
         if not self._open:
@@ -239,9 +261,10 @@ class NumpyAccumulator:
         self._open, self._planes, self._above = False, None, None
         if end == top:  # overlaps of half a chip, and the row above merged elsewhere
             return None
-        return _finished(
-            Window(0, window.row_off + top, grid.width, end - top), self._to_host(finished)
-        )
+        host = self._to_host(finished)
+        if not bool(self._finite):
+            raise FloatingPointError("probabilities are not finite")
+        return _finished(Window(0, window.row_off + top, grid.width, end - top), host)
 
     def upper_strip(self) -> SeamStrip | None:
         return None if self._upper is None else self._strip_to_host(self._upper)
@@ -261,10 +284,20 @@ class NumpyAccumulator:
         return np.full(shape, NODATA, np.uint8)
 
     def _finish(self, probabilities: Any, out: Any) -> None:
-        """Write class, confidence and, where kept, probability bytes into `out` (planes, h, w)."""
+        """Write class, confidence and, where kept, probability bytes into `out` (planes, h, w).
+
+        Clears `_finite` where a probability is NaN or infinite.
+        """
+        self._finite = self._finite and bool(np.isfinite(probabilities.sum()))
+        if not self._finite:
+            return
         out[0], out[1] = decide(probabilities)
         if self._keep:
             out[2:] = to_steps(probabilities)
+
+    def _blank(self, planes: Any, absent: Any) -> None:
+        """Put `NODATA` into `planes` (planes, h, w) where `absent` (h, w)."""
+        planes[:, absent] = NODATA
 
     def _to_host(self, planes: Any) -> NDArray[np.uint8]:
         result: NDArray[np.uint8] = planes

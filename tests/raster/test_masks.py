@@ -21,6 +21,7 @@ from agriseg.errors import InputError, OptionError
 from agriseg.geobox import GeoBox, Window
 from agriseg.raster import AreaMask, ClassMask, Scene, narrow, open_scene, read_area
 from agriseg.raster.masks import parse_class_mask
+from tests.support import write_raster
 
 Tif = Callable[..., str]
 
@@ -338,3 +339,36 @@ def test_without_any_system(tif: Tif, vector: Vector) -> None:
     part = narrow(plain, cutline=area)
     np.testing.assert_array_equal(part.read().valid, centres_inside(part, HOLED))
     assert read_area(area, None).label == str(area)
+
+
+@pytest.mark.parametrize("side", [4, 10])
+def test_a_pixel_with_a_part_of_a_cloud_is_hidden(tmp_path: Path, side: int) -> None:
+    """A mask finer than the pixels: else the cloud's brightness would stay in their mean."""
+    fine = np.full((1, 40, 40), 4, np.uint8)
+    fine[0, 17, 3] = 9
+    fine[0, 30:33, 20:29] = 9
+    grid = Affine(1, 0, 4e5, 0, -1, 5e6)
+    mask = write_raster(tmp_path / "scl.tif", fine, transform=grid)
+    data = np.ones((1, 40 // side, 40 // side), np.float32)
+    coarse = grid @ Affine.scale(side)
+    path = write_raster(tmp_path / "red.tif", data, transform=coarse, descriptions=["red"])
+    valid = open_scene(path, masks=[f"{mask}:9"]).read().valid
+    cloudy = (fine[0] == 9).reshape(40 // side, side, 40 // side, side).any(axis=(1, 3))
+    np.testing.assert_array_equal(valid, ~cloudy)
+
+
+def test_a_mask_is_applied_where_pixels_are_averaged(tmp_path: Path) -> None:
+    data = np.full((1, 40, 40), 0.25, np.float32)
+    classes = np.full((1, 40, 40), 4, np.uint8)
+    data[0, 8:20, 8:20], classes[0, 8:20, 8:20] = 1.0, 9
+    path = write_raster(tmp_path / "red.tif", data, descriptions=["red"])
+    mask = write_raster(tmp_path / "scl.tif", classes)
+    pixels = open_scene(path, masks=[f"{mask}:9"]).at_gsd(0.02 * 8).read()
+    assert (~pixels.valid).sum() == 4
+    np.testing.assert_allclose(pixels.data[0][pixels.valid], 0.25, rtol=1e-6)
+
+
+def test_growing_without_a_mask_is_a_mistake(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "red.tif", np.ones((1, 4, 4), np.float32))
+    with pytest.raises(OptionError, match="no --mask to grow"):
+        open_scene(path, mask_grow_m=5.0)

@@ -82,10 +82,17 @@ def test_grids_meet_where_there_are_weights(axis: Axis, targets: int, length: in
 
 
 @given(axis=AXES, length=st.integers(1, 25), targets=st.integers(1, 12))
-def test_nearest(axis: Axis, length: int, targets: int) -> None:
-    found = axis.nearest(3, 3 + targets)
-    for k, pixel in enumerate(found):
-        assert pixel == math.floor(axis.factor * (3 + k + 0.5) + axis.shift)
+def test_the_pixels_that_stand_for_a_target(axis: Axis, length: int, targets: int) -> None:
+    first, end = axis.covered(3, 3 + targets)
+    for k in range(targets):
+        if abs(axis.factor) <= 1.01:
+            assert first[k] == math.floor(axis.factor * (3 + k + 0.5) + axis.shift)
+            assert end[k] == first[k] + 1
+            continue
+        edges = sorted(axis.factor * (3 + k + side) + axis.shift for side in (0, 1))
+        # All of the target, but for the hundredth of a pixel to which grids are taken as equal.
+        assert first[k] <= edges[0] + 0.01 < first[k] + 1
+        assert end[k] - 1 < edges[1] - 0.01 <= end[k]
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(0.5, 0.0), (0.25, 0.5), (0.4, -0.2), (-0.5, 9.5)])

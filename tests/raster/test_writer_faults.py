@@ -65,7 +65,7 @@ def test_a_map_that_was_cut_off_unnoticed(
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"rows\.tif cannot be written: No such file"):
+    with pytest.raises(OutputError, match=r"rows\.tif cannot be written: its folder is gone"):
         write_rows(tmp_path / "gone" / "rows.tif", noise_of(1, 3, 4))
 
 
