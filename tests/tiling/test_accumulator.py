@@ -321,8 +321,10 @@ class TestSkippedChips:
         rows = accumulator.pop_rows()
         assert rows is not None
         assert rows.probabilities is not None
-        assert rows.classes[0].tolist() == [0] * 3 + [NODATA] * 3 + [1] * 4
-        assert not rows.probabilities[0, :, 6:].any()
+        # All of the skipped chip's window: no pixel of it is valid, shared or not.
+        assert rows.classes[0].tolist() == [0] * 3 + [NODATA] * 4 + [1] * 3
+        assert (rows.probabilities[:, :, 3:7] == NODATA).all()
+        assert not rows.probabilities[0, :, 7:].any()
 
     @given(grids())
     def test_a_raster_without_data_is_all_nodata(self, grid: ChipGrid) -> None:
