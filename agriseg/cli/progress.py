@@ -64,7 +64,7 @@ class ConsoleListener:
         chips = count_words(estimate.chips, "chip")
         say(
             f"  plan    {chips} of {grid.size} pixels, overlap {grid.overlap}; "
-            f"{self._cost(job)}{estimate.disk_bytes / 1e6:.0f} MB on disk"
+            f"estimated {self._cost(job)}{estimate.disk_bytes / 1e6:.0f} MB on disk"
         )
 
     def _cost(self, job: Job) -> str:
@@ -75,10 +75,7 @@ class ConsoleListener:
         found, estimate = probe(job), job.estimate()
         pixels = estimate.predicted_pixels * len(missing) / job.plan.grid.rows
         memory = found.peak_bytes + estimate.memory_bytes
-        return (
-            f"about {time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of "
-            "memory, "
-        )
+        return f"{time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of memory, "
 
     def start(self, total_pixels: int, done_pixels: int) -> None:
         self._started, self._fresh_pixels = time.monotonic(), total_pixels - done_pixels

@@ -314,5 +314,6 @@ def _choose(scene: Scene) -> tuple[str, tuple[str, ...], str | None]:
                 return name, keys, date
     raise BandError(
         f"{BASELINE} needs red and nir, or red, green and blue, and {scene.name} lacks them: "
-        f"{scene.band_summary()}; name its bands with --bands, or use a model made for them"
+        f"{scene.band_summary()}; name its bands with --bands (see agriseg info), or "
+        "use a model made for them"
     )
