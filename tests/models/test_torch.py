@@ -121,7 +121,8 @@ def test_read_only_batches_raise_no_warning(make_card):
     x = np.broadcast_to(np.float32(0.2), (1, 2, 16, 16))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        predictor(x)
+        read_only = predictor(x)
+    assert torch.equal(read_only, predictor(x.copy()))
 
 
 def test_the_fingerprint_follows_card_and_weights(make_card, tmp_path):
