@@ -27,7 +27,7 @@ from agriseg.models import (
 from agriseg.raster import Scene, describe_scene
 from agriseg.raster.source import inspect
 from agriseg.runs.folder import RunFolder
-from agriseg.runs.key import digest, pixel_facts, scene_facts
+from agriseg.runs.key import digest, files_of, pixel_facts, scene_facts
 from agriseg.runs.ledger import Ledger
 from agriseg.runs.record import Run, read_run
 from agriseg.tiling import ChipGrid, Plan
@@ -123,11 +123,13 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether an earlier run has done exactly this."""
-        return self.options.resume and self.finished_run() is not None
+        """Whether an earlier run has done exactly this, and may stand for it."""
+        return self.finished_run() is not None
 
     def finished_run(self) -> Run | None:
-        """The run that has already done exactly this, or None."""
+        """The run that has already done exactly this, or None; None too without `resume`."""
+        if not self.options.resume:
+            return None
         try:
             run = read_run(self.folder.path)
         except InputError:
@@ -219,7 +221,7 @@ def _refuse_overwriting(facts: Mapping[str, Any], folder: RunFolder) -> None:
     """Refuse a folder in which a result would take the place of an input."""
     outputs = {path.resolve() for path in folder.outputs}
     for path in facts["files"]:
-        for name in (path, *inspect(path).files):
+        for name in (path, *files_of(path)):
             if Path(name).resolve() in outputs:
                 raise OutputError(
                     f"{name} is an input and would be overwritten by the result of the same name; "

@@ -52,7 +52,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         OutputError: Results cannot be written.
     """
     progress = progress or _Silent()
-    if job.options.resume and (done := job.finished_run()):
+    if done := job.finished_run():
         job.folder.sweep()
         return done
     started, record = time.time(), describe(job)

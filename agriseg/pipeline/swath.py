@@ -60,12 +60,14 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
     rows = ledger.missing(swath.rows)
     chips = (chip for row in rows for chip in job.plan.grid.chips(row))
     merger = _Merger(job)
+    last: int | None = None
     environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
     with closing(_ahead(_read(job, chips, environment), _AHEAD)) as stream, _Writer() as writer:
         for row in rows:
             # The strip of a row merged just before is still in the accumulator, which needs none.
-            is_streamed = row - 1 in rows
+            is_streamed = row - 1 == last
             above = None if row == 0 or is_streamed else ledger.lower_strip(row - 1)
+            last = row
             accumulator = merger.accumulator
             accumulator.start_row(row, above)
             valid, unreadable = merger.merge_row(row, stream)

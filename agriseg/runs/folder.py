@@ -103,12 +103,12 @@ class RunFolder:
                 part.unlink(missing_ok=True)
         kept = None if keep is None else self.rows(keep)
         for ledger in self.path.glob("rows-*"):
-            if ledger == kept or not ledger.is_dir() or not _LEDGER.match(ledger.name):
+            is_ours = ledger.is_dir() and _LEDGER.match(ledger.name)
+            if ledger == kept or not is_ours or _has_other_owner(ledger):
                 continue
-            if not _has_other_owner(ledger):
-                # Renamed first: a ledger that lost a part must not be taken for a whole one.
-                trash = ledger.with_name(ledger.name.removesuffix(".trash") + ".trash")
-                if trash != ledger:
-                    shutil.rmtree(trash, ignore_errors=True)
-                    ledger.rename(trash)
+            # Renamed first: a ledger that lost a part must not be taken for a whole one.
+            trash = ledger.with_name(ledger.name.removesuffix(".trash") + ".trash")
+            if trash != ledger:
                 shutil.rmtree(trash, ignore_errors=True)
+                ledger.rename(trash)
+            shutil.rmtree(trash, ignore_errors=True)

@@ -14,7 +14,7 @@ from agriseg.raster.masks import AreaMask, BandMask
 from agriseg.raster.scene import Scene
 from agriseg.raster.source import inspect
 
-__all__ = ["digest", "fingerprint", "pixel_facts", "scene_facts"]
+__all__ = ["digest", "files_of", "fingerprint", "pixel_facts", "scene_facts"]
 
 _ENDS = 1 << 16
 # A raster inside an archive changes with the archive.
@@ -30,13 +30,9 @@ def digest(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(path: str) -> list[dict[str, Any]]:
-    """Size, time and a hash of both ends of each file that a raster is read from.
-
-    A VRT's sources, theirs in turn, and sidecars are among them. Of a path that is no local file
-    only the name is known.
-    """
-    found: dict[str, dict[str, Any]] = {}
+def files_of(path: str) -> list[str]:
+    """Every file that a raster is read from: a VRT's sources, theirs in turn, and sidecars."""
+    found: dict[str, None] = {}
     waiting = [path]
     while waiting:
         source = waiting.pop()
@@ -46,10 +42,18 @@ def fingerprint(path: str) -> list[dict[str, Any]]:
             continue  # a sidecar, no raster of its own
         for name in files:
             if name not in found:
-                found[name] = _file_print(name)
+                found[name] = None
                 if name != source and source.lower().endswith(".vrt"):
                     waiting.append(name)
-    return list(found.values())
+    return list(found)
+
+
+def fingerprint(path: str) -> list[dict[str, Any]]:
+    """Size, time and a hash of both ends of each of `files_of` a raster.
+
+    Of a path that is no local file only the name is known.
+    """
+    return [_file_print(name) for name in files_of(path)]
 
 
 def _file_print(name: str) -> dict[str, Any]:
@@ -121,10 +125,14 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
 
 def pixel_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What of `scene_facts` decides pixels: not where the files lie, nor how a role was found."""
-    plain = {key: facts[key] for key in ("grid",)}
     bands = [
         {key: band[key] for key in ("file", "index", "role", "scale", "offset", "nodata")}
         for band in facts["bands"]
     ]
     masks = [{k: v for k, v in mask.items() if k != "area"} for mask in facts["masks"]]
-    return {**plain, "bands": bands, "masks": masks, "files": list(facts["files"].values())}
+    return {
+        "grid": facts["grid"],
+        "bands": bands,
+        "masks": masks,
+        "files": list(facts["files"].values()),
+    }

@@ -7,7 +7,6 @@ from agriseg.tiling.accumulator import (
     NumpyAccumulator,
     SeamStrip,
     join_seam,
-    was_predicted,
 )
 from agriseg.tiling.grid import Chip, ChipGrid
 from agriseg.tiling.plan import Plan, Swath
@@ -23,5 +22,4 @@ __all__ = [
     "SeamStrip",
     "Swath",
     "join_seam",
-    "was_predicted",
 ]

@@ -37,7 +37,6 @@ __all__ = [
     "decide",
     "join_seam",
     "to_steps",
-    "was_predicted",
 ]
 
 CONFIDENCE_STEPS = 200
@@ -128,14 +127,15 @@ def to_steps(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return steps
 
 
-def was_predicted(strip: SeamStrip) -> NDArray[np.bool_]:
+def was_predicted(strip: Any) -> Any:
     """(overlap, width) True where the chip row of a strip was predicted, not skipped.
+
+    Works on whatever device the strip is.
 
     Weights and the sum of probabilities are positive, so only what was skipped is 0 in all classes.
     Such pixels have no full weight: they are nodata on both sides of a cut, and within a swath.
     """
-    predicted: NDArray[np.bool_] = np.logical_or.reduce(strip != 0)
-    return predicted
+    return (strip != 0).any(0)
 
 
 def join_seam(
@@ -247,7 +247,7 @@ class NumpyAccumulator:
         if end > top:
             self._finish(block[:, top:end], self._planes[:, top:end, cols])
         if self._above is not None:
-            absent = (self._above[:, :, cols] == 0).all(0)
+            absent = ~was_predicted(self._above[:, :, cols])
             self._blank(self._planes[:, :o, cols], absent)
 
     def pop_rows(self) -> FinishedRows | None:
