@@ -26,7 +26,7 @@ from agriseg.raster.masks import (
     read_area,
 )
 from agriseg.raster.radiometry import decide_radiometry
-from agriseg.raster.reader import crs_words, grid_axes, mask_axes
+from agriseg.raster.reader import apart_words, crs_words, grid_axes, mask_axes
 from agriseg.raster.roles import Decision, decide_roles, sensor_named
 from agriseg.raster.sample import sample_values
 from agriseg.raster.scene import FACTS, Scene
@@ -351,15 +351,8 @@ def _common_grid(sources: Sequence[Source]) -> GeoBox:
     for source in sources:
         size = source.geobox
         if size.crs != box.crs:
-            remedy = (
-                f'gdalwarp -r bilinear -t_srs "{crs_words(box)}" "{source.path}" aligned.tif'
-                if size.crs is not None and box.crs is not None
-                else "gdal_edit.py -a_srs EPSG:... gives a raster the CRS that it lacks"
-            )
-            raise InputError(
-                f"{source.path} is in {crs_words(size)}, {finest.path} in {crs_words(box)}; bring "
-                f"them together first: {remedy}"
-            )
+            warp = f'gdalwarp -r bilinear -t_srs "{crs_words(box)}" "{source.path}" aligned.tif'
+            raise InputError(apart_words(source.path, size, finest.path, box, warp))
         cols, rows = grid_axes(box, size, source.path)
         if not (cols.meets(box.width, size.width) and rows.meets(box.height, size.height)):
             raise InputError(

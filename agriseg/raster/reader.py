@@ -21,7 +21,7 @@ from agriseg.raster.resample import Axis, resample
 from agriseg.raster.scene import Pixels, Scene
 from agriseg.raster.source import READ_FAULTS, open_raster, read_bands, read_error
 
-__all__ = ["SceneReader", "crs_words", "grid_axes", "mask_axes"]
+__all__ = ["SceneReader", "apart_words", "crs_words", "grid_axes", "mask_axes"]
 
 # Bytes of source pixels held at once where a finer source is averaged down.
 _STRIP_BYTES = 64 << 20
@@ -57,15 +57,8 @@ def mask_axes(mask: ClassMask, source: GeoBox, scene: GeoBox) -> tuple[Axis, Axi
         InputError: The two do not lie in one CRS or are turned, or metres are unknown.
     """
     if source.crs != scene.crs:
-        remedy = (
-            f'gdalwarp -r near -t_srs "{crs_words(scene)}" "{mask.path}" mask.tif'
-            if source.crs is not None and scene.crs is not None
-            else "gdal_edit.py -a_srs EPSG:... gives a raster the CRS that it lacks"
-        )
-        raise InputError(
-            f"--mask {mask.path} is in {crs_words(source)}, the scene in {crs_words(scene)}; bring "
-            f"them together first: {remedy}"
-        )
+        warp = f'gdalwarp -r near -t_srs "{crs_words(scene)}" "{mask.path}" mask.tif'
+        raise InputError(apart_words(f"--mask {mask.path}", source, "the scene", scene, warp))
     if mask.grow_m and source.crs is None:
         raise InputError(
             f"--mask-grow-m: {mask.path} has no CRS, so metres are unknown; assign one with "
@@ -77,6 +70,19 @@ def mask_axes(mask: ClassMask, source: GeoBox, scene: GeoBox) -> tuple[Axis, Axi
 def crs_words(box: GeoBox) -> str:
     """A CRS as GDAL's tools take it, or that there is none."""
     return "no CRS" if box.crs is None else str(box.crs.to_string())
+
+
+def apart_words(one: str, box: GeoBox, other: str, other_box: GeoBox, warp: str) -> str:
+    """That two rasters lie in different coordinate systems, and the line that helps.
+
+    `warp` brings them together; where one has no CRS at all, it must be given one first.
+    """
+    known = box.crs is not None and other_box.crs is not None
+    remedy = warp if known else "gdal_edit.py -a_srs EPSG:... gives a raster the CRS that it lacks"
+    return (
+        f"{one} is in {crs_words(box)}, {other} in {crs_words(other_box)}; bring them together "
+        f"first: {remedy}"
+    )
 
 
 class _File:
