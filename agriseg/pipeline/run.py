@@ -63,6 +63,12 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
     ledger.create()
     if ledger.unreadable() and not job.options.skip_unreadable:
         ledger.clear()  # an earlier run was allowed to leave chips out, this one is not
+    # Now, and not left to the assembly: GDAL may pass over a source that it cannot read.
+    if count := ledger.drop_damaged():
+        raise OutputError(
+            f"{count} row files in {ledger.folder} were damaged and are removed; run the same "
+            "command again to make them anew"
+        )
     missing = set(ledger.missing(range(grid.rows)))
     here = sum(grid.finished_by(row).height for row in range(grid.rows) if row not in missing)
     progress.start(grid.height * grid.width, here * grid.width)
@@ -72,7 +78,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         ledger.join_all()
         predicted = time.time()
         progress.assembling()
-        outputs = _assemble_or_heal(job)
+        outputs = assemble(job)
     record |= {
         "outputs": {name: (job.folder.path / name).stat().st_size for name in outputs},
         "classes": count_classes(job),
@@ -151,18 +157,6 @@ def assemble(job: Job) -> list[str]:
         for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):
             stale.unlink(missing_ok=True)
     return names
-
-
-def _assemble_or_heal(job: Job) -> list[str]:
-    try:
-        return assemble(job)
-    except OutputError as error:
-        if count := job.ledger.drop_damaged():
-            raise OutputError(
-                f"{count} row files in {job.ledger.folder} were damaged and are removed; run the "
-                "same command again to make them anew"
-            ) from error
-        raise
 
 
 def count_classes(job: Job) -> list[dict[str, Any]]:

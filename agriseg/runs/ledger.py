@@ -195,6 +195,8 @@ class Ledger:
         """
         dropped = 0
         for path in self.folder.glob("*-[0-9]*.tif"):
+            if not _is_there(path):
+                continue  # empty counts as absent
             try:
                 with rasterio.open(path) as dataset:
                     dataset.read()
