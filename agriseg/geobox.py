@@ -173,7 +173,7 @@ class GeoBox:
         if self.crs is None:
             return None
         t = self.transform
-        if not self._needs_geodesic:
+        if self.is_true_to_scale:
             metre = float(self.crs.units_factor[1])
             return math.hypot(t.a, t.d) * metre, math.hypot(t.b, t.e) * metre
         col, row = self.width / 2, self.height / 2
@@ -195,7 +195,7 @@ class GeoBox:
         """True ground area of the whole grid in square metres, or None where it is unknown."""
         if self.crs is None:
             return None
-        if not self._needs_geodesic:
+        if self.is_true_to_scale:
             metre = float(self.crs.units_factor[1])
             return abs(self.transform.determinant) * metre**2 * self.width * self.height
         # Densified outline: a long edge of constant latitude is no geodesic.
@@ -234,43 +234,49 @@ class GeoBox:
         return GeoBox(self.crs, self.transform @ Affine.scale(fx, fy), width, height)
 
     @cached_property
-    def _needs_geodesic(self) -> bool:
-        """Whether lengths on the map are not those on the ground.
+    def is_true_to_scale(self) -> bool:
+        """Whether lengths on the map are those on the ground, but for their unit.
 
-        So in degrees, and in projections that stretch: Web Mercator doubles areas at 45 degrees. A
-        UTM zone, at most 0.1 % off in length, is taken as it is, as surveyors take it.
+        Not so in degrees, nor in projections that stretch: Web Mercator doubles areas at 45
+        degrees. A UTM zone, at most 0.1 % off in length, is taken as it is, as surveyors take it.
+        Without a CRS nobody knows: False.
         """
         crs = self.crs
-        assert crs is not None
-        if crs.is_geographic:
-            return True
+        if crs is None or crs.is_geographic:
+            return False
         if not crs.is_projected:
-            return False
-        t, metre = self.transform, float(crs.units_factor[1])
-        # Over 100 m about the centre: a pixel of millimetres drowns in rounding.
-        col, row = self.width / 2, self.height / 2
-        x, y = t @ (col, row)
-        step = 100 / metre
+            return True
+        # Over 100 m: a pixel of millimetres drowns in rounding. At the corners too: Web Mercator is
+        # true to scale at the equator.
+        step = 100 / float(crs.units_factor[1])
+        w, h = self.width, self.height
+        places = [self.transform @ p for p in ((w / 2, h / 2), (0, 0), (w, 0), (0, h), (w, h))]
         try:
-            lons, lats = self._lonlat([(x, y), (x + step, y), (x, y + step)])
             geod = _geod(crs)
-            on_ground = [geod.inv(lons[0], lats[0], lons[k], lats[k])[2] for k in (1, 2)]
+            for x, y in places:
+                lons, lats = self._lonlat([(x, y), (x + step, y), (x, y + step)])
+                on_ground = [geod.inv(lons[0], lats[0], lons[k], lats[k])[2] for k in (1, 2)]
+                # NaN, where a corner lies off the globe, compares as False.
+                if any(abs(length / 100 - 1) > _TRUE_SCALE for length in on_ground):
+                    return False
         except Exception:  # pyproj cannot place this projection on the globe
-            return False
-        return any(abs(length / 100 - 1) > _TRUE_SCALE for length in on_ground)
+            return True
+        return True
 
     def _lonlat(self, points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
         assert self.crs is not None
         xs, ys = zip(*points, strict=True)
-        if self.crs.is_geographic:
-            return list(xs), list(ys)
         import pyproj
 
         source = pyproj.CRS.from_wkt(self.crs.to_wkt())
-        assert source.geodetic_crs is not None
-        to = pyproj.Transformer.from_crs(source, source.geodetic_crs, always_xy=True)
-        lons, lats = to.transform(xs, ys)
-        return list(lons), list(lats)
+        if not self.crs.is_geographic:
+            assert source.geodetic_crs is not None
+            to = pyproj.Transformer.from_crs(source, source.geodetic_crs, always_xy=True)
+            xs, ys = to.transform(xs, ys)
+            source = source.geodetic_crs
+        # Some systems count in grads.
+        degree = math.degrees(source.axis_info[0].unit_conversion_factor)
+        return [x * degree for x in xs], [y * degree for y in ys]
 
 
 def _geod(crs: CRS) -> pyproj.Geod:

@@ -384,3 +384,23 @@ def test_pixels_a_hundred_times_finer_are_a_mistake() -> None:
     box = GeoBox(CRS.from_epsg(32633), Affine(1, 0, 5e5, 0, -1, 5e6), 10, 10)
     with pytest.raises(OptionError, match="in metres"):
         box.at_gsd(1e-9)
+
+
+@pytest.mark.parametrize("code", [4807, 27572])
+def test_systems_in_grads_have_true_areas(code: int) -> None:
+    """NTF (Paris) counts its angles in grads, by itself and under its projections."""
+    side = 0.01 if code == 4807 else 1000.0
+    x, y = (0.5, 52.0) if code == 4807 else (600_000.0, 2_200_000.0)
+    box = GeoBox(CRS.from_epsg(code), Affine(side / 10, 0, x, 0, -side / 10, y), 10, 10)
+    assert box.area_m2 is not None
+    assert box.gsd_m is not None
+    # 0.01 grad is a kilometre of latitude, and 0.683 km of longitude at 52 grads (46.8 degrees).
+    expected = 1000.0 * 686.0 if code == 4807 else 1e6
+    assert box.area_m2 == pytest.approx(expected, rel=0.005)
+    assert box.gsd_m[0] * box.gsd_m[1] * 100 == pytest.approx(box.area_m2, rel=0.005)
+
+
+def test_web_mercator_about_the_equator_is_not_true_to_scale() -> None:
+    half = 20_037_508.342789244
+    world = GeoBox(CRS.from_epsg(3857), Affine(half / 50, 0, -half, 0, -half / 50, half), 100, 100)
+    assert not world.is_true_to_scale
