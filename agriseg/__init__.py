@@ -4,6 +4,7 @@
 
     run = agriseg.segment("field.tif", "out")
     run.classes       # path of a Cloud Optimized GeoTIFF, on the grid of the input
+    run.segments      # path of a GeoPackage: polygons that tile it
 
 Public names load what they need when they are first used, so that `import agriseg` is quick and
 loads no torch.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
+    from agriseg.vector import vectorize
     from agriseg.workflow import segment
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "read_run",
     "save_model",
     "segment",
+    "vectorize",
 ]
 
 _HOMES = {
@@ -46,6 +49,7 @@ _HOMES = {
     "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
     "agriseg.runs": ("Run", "read_run"),
+    "agriseg.vector": ("vectorize",),
     "agriseg.workflow": ("segment",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -23,7 +23,7 @@ __all__ = ["GeoBox", "Window"]
 # alone come to 2e-6 of a 5 mm pixel where eastings carry a zone number (32,500,000 m).
 _SNAP = 1e-4
 # A map whose lengths are this near to those on the ground is taken to be true to scale.
-_TRUE_SCALE = 0.01
+_TRUE_SCALE = 0.005
 # New pixels may be this much finer than the old ones; beyond, a typing error is likelier.
 _FINEST = 0.01
 

@@ -13,6 +13,7 @@ import typer
 from agriseg._version import __version__
 from agriseg.cli.info import info
 from agriseg.cli.segment import segment
+from agriseg.cli.vectorize import vectorize
 from agriseg.errors import AgrisegError
 
 __all__ = ["app", "main"]
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(segment)
+app.command()(vectorize)
 app.command()(info)
 
 

@@ -57,6 +57,26 @@ Mask = Annotated[
         rich_help_panel="Reading",
     ),
 ]
+MinArea = Annotated[
+    float | None,
+    typer.Option(
+        "--min-area-m2",
+        help="Smaller regions go to a neighbour. Default: those of fewer than 4 pixels; 0: none.",
+        metavar="M2",
+        show_default=False,
+        rich_help_panel="Polygons",
+    ),
+]
+Simplify = Annotated[
+    float | None,
+    typer.Option(
+        "--simplify-m",
+        help="How far borders may move. Default: less than half a pixel; 0: along pixel edges.",
+        metavar="METRES",
+        show_default=False,
+        rich_help_panel="Polygons",
+    ),
+]
 MaskGrow = Annotated[
     float,
     typer.Option(
@@ -104,6 +124,18 @@ def scenes_from(arguments: Sequence[str]) -> list[str | Mapping[str, str]]:
             "is either one raster, or one file for each band with its role"
         )
     return [by_role] if by_role else list(plain)
+
+
+def words(text: str, option: str) -> tuple[str, ...]:
+    """The names in a list such as crop,weed.
+
+    Raises:
+        OptionError: There are none.
+    """
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise OptionError(f"{option} {text!r}: names are needed, with commas between")
+    return found
 
 
 def _is_role(role: str, path: str) -> bool:
