@@ -50,6 +50,9 @@ class SegmentKeywords(SceneOptions, ModelOptions, total=False):
     skip_unreadable: bool
     ignore_gsd: bool
     resume: bool
+    polygons: bool
+    min_area_m2: float | None
+    simplify_m: float | None
 
 
 def segment(
@@ -60,7 +63,7 @@ def segment(
     listener: Listener | None = None,
     **options: Unpack[SegmentKeywords],
 ) -> Run | list[Run]:
-    """Turn scenes into georeferenced class and confidence rasters.
+    """Turn scenes into georeferenced class and confidence rasters, and polygons.
 
     Each scene streams through memory, whatever its size. A run that was stopped goes on where it
     stopped when it is started again in the same way; a finished one is recognised.
@@ -77,7 +80,7 @@ def segment(
             right, top in the scene's CRS), `cutline` (a vector file), `gsd_m` (metres a pixel).
             How to predict: `engine, device, precision, batch, trust` as in `load_model`.
             How to segment: `chip, overlap, swaths, probabilities, skip_unreadable, ignore_gsd,
-            resume` as in `agriseg.pipeline.SegmentOptions`.
+            resume, polygons, min_area_m2, simplify_m` as in `agriseg.pipeline.SegmentOptions`.
 
     Returns:
         The run, or a list of runs where a list was given.

@@ -70,7 +70,7 @@ class ConsoleListener:
     def _cost(self, job: Job) -> str:
         """Time and memory, found out on one batch; nothing where all rows are there."""
         missing = job.ledger.missing(range(job.plan.grid.rows))
-        if not missing or job.is_finished:
+        if not missing or job.is_finished or job.finished_rasters():
             return ""
         found, estimate = probe(job), job.estimate()
         pixels = estimate.predicted_pixels * len(missing) / job.plan.grid.rows
@@ -117,8 +117,11 @@ class ConsoleListener:
             f"{_safe(row['name'])} {row['percent']:.1f} %" for row in run.record["classes"]
         )
         self._say(f"  found   {shares}")
+        segments = ""
+        if run.segments is not None:
+            segments = f"segments.gpkg ({count_words(run.record['segments'], 'polygon')}), "
         self._say(
-            f"  done    {_safe(str(run.classes))}, confidence.tif, run.json in "
+            f"  done    {_safe(str(run.classes))}, confidence.tif, {segments}run.json in "
             f"{time_words(seconds)} ({self._fresh_pixels / seconds / 1e6:.2f} Mpixel/s)"
         )
 

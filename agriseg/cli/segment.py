@@ -94,6 +94,12 @@ def segment(
             "--probabilities", help="Also write each class's probability.", rich_help_panel=_RUN
         ),
     ] = False,
+    polygons: Annotated[
+        bool,
+        typer.Option("--polygons/--no-polygons", help="Write segments.gpkg.", rich_help_panel=_RUN),
+    ] = True,
+    min_area_m2: opt.MinArea = None,
+    simplify_m: opt.Simplify = None,
     skip_unreadable: Annotated[
         bool,
         typer.Option(
@@ -121,8 +127,8 @@ def segment(
     """Segment rasters of any size into class maps.
 
     Each scene leaves OUT/SCENE/classes.tif and confidence.tif (Cloud Optimized GeoTIFFs on the
-    grid of the input, nodata 255) and run.json. The same command started again goes on where it
-    stopped.
+    grid of the input, nodata 255), segments.gpkg (polygons that tile them) and run.json. The same
+    command started again goes on where it stopped.
 
     Examples:
 
@@ -167,6 +173,9 @@ def segment(
         "ignore_gsd": ignore_gsd,
         "probabilities": probabilities,
         "skip_unreadable": skip_unreadable,
+        "polygons": polygons,
+        "min_area_m2": min_area_m2,
+        "simplify_m": simplify_m,
         "resume": resume,
     }
     listener = None if quiet else ConsoleListener()

@@ -31,6 +31,7 @@ from agriseg.runs.key import digest, files_of, pixel_facts, scene_facts
 from agriseg.runs.ledger import Ledger
 from agriseg.runs.record import Run, read_run
 from agriseg.tiling import ChipGrid, Plan
+from agriseg.vector.segments import PolygonOptions
 
 __all__ = ["Estimate", "Job", "SegmentOptions", "prepare", "reserve"]
 
@@ -38,6 +39,8 @@ __all__ = ["Estimate", "Job", "SegmentOptions", "prepare", "reserve"]
 _ROWS_FORMAT = 1
 # Compressed class and confidence maps take well under a byte a pixel; twice, for rows and COGs.
 _DISK_BYTES_PER_PLANE = 0.6
+# Borders and segments.gpkg in a map of plants a few dm wide; smoother maps need less.
+_DISK_BYTES_FOR_POLYGONS, _MEMORY_BYTES_FOR_POLYGONS = 2.5, 12
 _DISK_FLOOR = 4 << 20
 _CACHE_FOR_TILES, _CACHE_FOR_STRIPS = 128 << 20, 1 << 30
 
@@ -55,6 +58,9 @@ class SegmentOptions:
             stopping.
         ignore_gsd: Use the model even where the scene's GSD lies far outside its range.
         resume: Go on from rows, or a finished run, that are there; else start anew.
+        polygons: Also write segments.gpkg.
+        min_area_m2: Smaller regions go to a neighbour, as in `agriseg.vectorize`.
+        simplify_m: How far the polygons' borders may move, as in `agriseg.vectorize`.
     """
 
     chip: int | None = None
@@ -64,12 +70,20 @@ class SegmentOptions:
     skip_unreadable: bool = False
     ignore_gsd: bool = False
     resume: bool = True
+    polygons: bool = True
+    min_area_m2: float | None = None
+    simplify_m: float | None = None
 
     def __post_init__(self) -> None:
+        PolygonOptions(self.min_area_m2, self.simplify_m)  # refuses what makes no sense
         for name in ("chip", "overlap"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise OptionError(f"--{name} {value!r}: a whole number of pixels is needed")
+
+    @property
+    def polygon_options(self) -> PolygonOptions:
+        return PolygonOptions(self.min_area_m2, self.simplify_m)
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,8 @@ class Estimate:
 class Job:
     """One scene, one predictor, one plan, one folder: all that a worker needs to know.
 
-    `rows_key` stands for everything that rows depend on, `key` for everything that the outputs do.
+    `rows_key` stands for everything that rows depend on, `raster_key` for everything that the
+    rasters do, `key` for everything that any output does.
     `cache_bytes` is for decoded blocks of the input. `notes` is what the user should hear about the
     fit of model and scene, `warnings` what they should hear about the scene itself.
     """
@@ -106,6 +121,7 @@ class Job:
     folder: RunFolder
     options: SegmentOptions
     key: str
+    raster_key: str
     rows_key: str
     scene_facts: Mapping[str, Any]
     cache_bytes: int
@@ -128,13 +144,20 @@ class Job:
 
     def finished_run(self) -> Run | None:
         """The run that has already done exactly this, or None; None too without `resume`."""
+        return self._earlier("key", self.key)
+
+    def finished_rasters(self) -> Run | None:
+        """The run that left the same rasters, if perhaps other polygons, or None."""
+        return self._earlier("raster_key", self.raster_key, only_rasters=True)
+
+    def _earlier(self, name: str, key: str, *, only_rasters: bool = False) -> Run | None:
         if not self.options.resume:
             return None
         try:
-            run = read_run(self.folder.path)
+            run = read_run(self.folder.path, only_rasters=only_rasters)
         except InputError:
             return None
-        return run if run.record.get("key") == self.key else None
+        return run if run.record.get(name) == key else None
 
     def estimate(self) -> Estimate:
         """What the job will take, from its plan alone."""
@@ -144,8 +167,13 @@ class Job:
         strips = 2 * grid.overlap * grid.width * len(card.legend) * 4
         rows = 3 * grid.size * grid.width * (planes + 1)
         memory = chip * (batch_of(self.predictor) + 3) + strips + rows + self.cache_bytes
+        if self.options.polygons:
+            # After the prediction, so not on top of it.
+            memory = max(memory, int(grid.height * grid.width * _MEMORY_BYTES_FOR_POLYGONS))
         pixels = grid.height * grid.width
         disk = _DISK_FLOOR + int(pixels * planes * _DISK_BYTES_PER_PLANE)
+        if self.options.polygons:
+            disk += int(pixels * _DISK_BYTES_FOR_POLYGONS)
         return Estimate(pixels, len(grid), grid.predicted_pixels, memory, disk)
 
 
@@ -181,13 +209,16 @@ def prepare(
             "probabilities": options.probabilities,
         }
     )
-    key = digest(
+    raster_key = digest(
         {
             "rows": rows_key,
             "about": dict(scene.about),
             "skip_unreadable": options.skip_unreadable,
         }
     )
+    asked = options.polygon_options
+    polygons = [*asked.in_pixels(scene.geobox)] if options.polygons else None
+    key = digest({"rasters": raster_key, "polygons": polygons})
     plan = Plan.even(grid, options.swaths)
     run_folder = RunFolder(folder)
     _refuse_overwriting(facts, run_folder)
@@ -198,6 +229,7 @@ def prepare(
         folder=run_folder,
         options=options,
         key=key,
+        raster_key=raster_key,
         rows_key=rows_key,
         scene_facts=facts,
         cache_bytes=_cache_bytes(scene, grid),
@@ -310,6 +342,7 @@ def describe(job: Job) -> dict[str, Any]:
             "gdal": rasterio.__gdal_version__,
         },
         "key": job.key,
+        "raster_key": job.raster_key,
         "scene": dict(job.scene_facts),
         "about": dict(job.scene.about),
         "gsd_m": None if gsd is None else [round(value, 9) for value in gsd],
@@ -331,6 +364,9 @@ def describe(job: Job) -> dict[str, Any]:
             "probabilities": job.options.probabilities,
             "skip_unreadable": job.options.skip_unreadable,
             "ignore_gsd": job.options.ignore_gsd,
+            "polygons": job.options.polygons,
+            "min_area_m2": job.options.min_area_m2,
+            "simplify_m": job.options.simplify_m,
         },
         "notes": list(job.notes),
         "warnings": list(job.warnings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,11 +16,13 @@ from agriseg.errors import OutputError
 from agriseg.legend import NODATA, Legend
 from agriseg.models import batch_of
 from agriseg.pipeline.job import Job, describe
+from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import run_swath
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
 from agriseg.runs.record import write_record
 from agriseg.tiling import CONFIDENCE_STEPS
+from agriseg.vector.strip import Strip
 
 __all__ = ["Probe", "Progress", "probe", "run_job"]
 
@@ -56,6 +58,11 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         job.folder.sweep()
         return done
     started, record = time.time(), describe(job)
+    if earlier := job.finished_rasters():
+        pixels = job.plan.grid.height * job.plan.grid.width
+        progress.start(pixels, pixels)
+        progress.assembling()
+        return _finish(job, record, dict(earlier.record), started)
     # From here on the folder holds no finished run: what is in it belongs to another one.
     job.folder.record.unlink(missing_ok=True)
     job.folder.sweep(keep=job.rows_key if job.options.resume else None)
@@ -79,7 +86,8 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         predicted = time.time()
         progress.assembling()
         outputs = assemble(job)
-    record |= {
+        strips = ledger.strips() if job.options.polygons else None
+    found = {
         "outputs": {name: (job.folder.path / name).stat().st_size for name in outputs},
         "classes": count_classes(job),
         "unreadable": ledger.unreadable(),
@@ -88,8 +96,41 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
             "predict": round(predicted - started, 3),
             "assemble": round(time.time() - predicted, 3),
         },
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    return _finish(job, record, found, time.time(), strips)
+
+
+_FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
+
+
+def _finish(
+    job: Job,
+    record: dict[str, Any],
+    found: Mapping[str, Any],
+    started: float,
+    strips: Iterable[Strip] | None = None,
+) -> Run:
+    """Write the polygons and the record of a job whose rasters are there.
+
+    Args:
+        job: The job.
+        record: What was known of it before.
+        found: What is known of its rasters.
+        started: When the work on the polygons began.
+        strips: Regions and borders, where they were traced already.
+    """
+    path, outputs = job.folder.segments, dict(found["outputs"])
+    outputs.pop(path.name, None)
+    seconds = dict(found["seconds"])
+    record |= {name: found[name] for name in _FOUND}
+    if job.options.polygons:
+        record["segments"] = write_segments(job, strips)
+        outputs[path.name] = path.stat().st_size
+        seconds["polygons"] = round(time.time() - started, 3)
+    else:
+        path.unlink(missing_ok=True)  # from an earlier run with other options
+    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    record |= {"outputs": outputs, "seconds": seconds, "finished": finished}
     write_record(job.folder, record)
     job.folder.sweep()
     return Run(job.folder, record)

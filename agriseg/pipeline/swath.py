@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from agriseg.errors import ModelError, ReadError
 from agriseg.models import ModelCard, batch_of, check_output, new_accumulator
 from agriseg.pipeline.job import Job
+from agriseg.pipeline.polygons import Tracer
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.scene import Scene
 from agriseg.tiling import (
@@ -62,7 +63,14 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
     merger = _Merger(job)
     last: int | None = None
     environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
-    with closing(_ahead(_read(job, chips, environment), _AHEAD)) as stream, _Writer() as writer:
+    stream = _ahead(_read(job, chips, environment), _AHEAD)
+    with closing(stream), Tracer() as tracer, _Writer() as writer:
+
+        def enter(row: int, *what: Any) -> None:
+            ledger.store(row, *what)
+            if job.options.polygons:
+                tracer.submit(ledger.trace, row)
+
         for row in rows:
             # The strip of a row merged just before is still in the accumulator, which needs none.
             is_streamed = row - 1 == last
@@ -73,7 +81,7 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
             valid, unreadable = merger.merge_row(row, stream)
             finished = _finite(accumulator.pop_rows, row)
             upper, lower = accumulator.upper_strip(), accumulator.lower_strip()
-            writer.submit(ledger.store, row, finished, valid, upper, lower, unreadable)
+            writer.submit(enter, row, finished, valid, upper, lower, unreadable)
             if on_row:
                 on_row(job.plan.grid.finished_by(row).height * job.plan.grid.width)
 

@@ -18,7 +18,7 @@ __all__ = ["RunFolder"]
 
 _LEDGER = re.compile(r"rows-[0-9a-f]{16}(\.trash)?\Z")
 _PART = re.compile(r"\.(?P<file>.+)\.(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part")
-_OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", "run.json")
+_OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", "segments.gpkg", "run.json")
 
 
 def _is_abandoned(name: str) -> bool:
@@ -55,6 +55,10 @@ class RunFolder:
     @property
     def probabilities(self) -> Path:
         return self.path / "probabilities.tif"
+
+    @property
+    def segments(self) -> Path:
+        return self.path / "segments.gpkg"
 
     @property
     def outputs(self) -> list[Path]:

@@ -8,6 +8,7 @@ wrote it and whenever. For chip row r:
     upper-r.npz   then: row r's share of those rows, and which of their pixels are valid
     lower-r.npy   row r's share of the rows it has in common with row r + 1
     seam-r.tif    the shared rows, once both shares met
+    NAME.npz      regions and borders in NAME.tif, where the run makes polygons
 
 Strips are written before the row file that says they are there, and removed once they are used up.
 Nothing is predicted twice: a run that goes on, or a neighbour in another process, adds the strip.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -32,6 +33,9 @@ from agriseg.errors import OutputError
 from agriseg.legend import NODATA
 from agriseg.raster.writer import HOST, Piece, write_bytes, write_rows
 from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
+from agriseg.vector.packing import pack, unpack
+from agriseg.vector.parallel import in_threads
+from agriseg.vector.strip import Strip, trace_band
 
 __all__ = ["Ledger"]
 
@@ -116,6 +120,11 @@ class Ledger:
             raise RuntimeError(f"the ledger {self.folder} lacks {', '.join(lost)}")
         return found
 
+    def strips(self) -> Iterator[Strip]:
+        """Regions and borders of all rows, from top to bottom; what was not traced yet is now."""
+        for strips in in_threads(_strips_of, self.pieces()):
+            yield from strips
+
     # Entries -------------------------------------------------------------------------------
 
     def store(
@@ -175,6 +184,14 @@ class Ledger:
         self._upper(row).unlink(missing_ok=True)
         self._lower(row - 1).unlink(missing_ok=True)
 
+    def trace(self, row: int) -> None:
+        """Find regions and borders in what chip row `row` finished, and keep them."""
+        seams = [(self.grid.seam_above(at), self._seam(at)) for at in (row, row + 1)]
+        whole = (self.grid.finished_by(row), self._row(row))
+        for window, path in (whole, (self.grid.body(row), self._body(row)), *seams):
+            if window is not None and _is_there(path) and not _is_there(_traced(path)):
+                write_bytes(_traced(path), pack(_trace(Piece(window, path))))
+
     def join_all(self) -> None:
         """Finish all shared rows that a stopped run left with both shares."""
         for row in range(1, self.grid.rows):
@@ -202,6 +219,7 @@ class Ledger:
                     dataset.read()
             except (RasterioError, SystemError):
                 path.unlink(missing_ok=True)
+                _traced(path).unlink(missing_ok=True)
                 dropped += 1
         return dropped
 
@@ -221,6 +239,7 @@ class Ledger:
             planes.append(finished.probabilities)
         stack = np.concatenate(planes)
         stack[:, ~valid] = NODATA
+        _traced(path).unlink(missing_ok=True)
         write_rows(path, stack)
 
     def _body_is_empty(self, row: int) -> bool:
@@ -240,6 +259,24 @@ class Ledger:
 
     def _lower(self, row: int) -> Path:
         return self.folder / f"lower-{row:06d}.npy"
+
+
+def _traced(path: Path) -> Path:
+    return path.with_suffix(".npz")
+
+
+def _strips_of(piece: Piece) -> list[Strip]:
+    """Regions and borders in a row file, as they were kept, or found now."""
+    try:
+        return unpack(_traced(piece.path).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return _trace(piece)
+
+
+def _trace(piece: Piece) -> list[Strip]:
+    with rasterio.open(piece.path) as dataset:
+        classes, confidence = dataset.read([1, 2])
+    return trace_band(classes, classes != NODATA, piece.window.row_off, steps=confidence)
 
 
 def _is_there(path: Path) -> bool:

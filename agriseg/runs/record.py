@@ -46,6 +46,12 @@ class Run:
         return self.folder.confidence
 
     @property
+    def segments(self) -> Path | None:
+        """The polygons, unless they were not asked for."""
+        path = self.folder.segments
+        return path if path.name in self.record["outputs"] else None
+
+    @property
     def probabilities(self) -> Path | None:
         """The probability of each class, where asked for."""
         path = self.folder.probabilities
@@ -64,8 +70,12 @@ def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     write_bytes(folder.record, text.encode())
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path, *, only_rasters: bool = False) -> Run:
     """Read a finished run from its folder.
+
+    Args:
+        path: The folder.
+        only_rasters: Let files be missing that are made from the rasters alone.
 
     Raises:
         InputError: There is no finished run, or a file of it is missing.
@@ -73,8 +83,10 @@ def read_run(path: str | Path) -> Run:
     folder = RunFolder(Path(path))
     try:
         record = json.loads(folder.record.read_text(encoding="utf-8"))
-        outputs = record["outputs"]
-        missing = [name for name, size in outputs.items() if not _is_there(folder, name, size)]
+        needed = record["outputs"].items()
+        if only_rasters:
+            needed = [(name, size) for name, size in needed if ".tif" in name]
+        missing = [name for name, size in needed if not _is_there(folder, name, size)]
     except FileNotFoundError as error:
         raise InputError(
             f"{folder.path} holds no finished run (no run.json); run agriseg segment first"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = """
 import resource, sys
 import agriseg
-agriseg.segment(sys.argv[1], sys.argv[2], model=sys.argv[3])
+agriseg.segment(sys.argv[1], sys.argv[2], model=sys.argv[3], polygons=sys.argv[4] == "polygons")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -50,9 +50,9 @@ def write_large(path: Path, side: int) -> Path:
     return path
 
 
-def peak_megabytes(raster: Path, out: Path, model: str) -> float:
+def peak_megabytes(raster: Path, out: Path, model: str, polygons: str = "none") -> float:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(raster), str(out), model],
+        [sys.executable, "-c", RUN, str(raster), str(out), model, polygons],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -96,3 +96,19 @@ def test_four_times_the_raster_takes_the_same_memory(
     large = peak_megabytes(write_large(tmp_path / "large.tif", 3000), tmp_path / "out", model)
     assert large < 1.1 * small, f"{small:.0f} MB became {large:.0f} MB"
     assert large < 2000
+
+
+@pytest.mark.slow
+def test_polygons_take_memory_by_the_length_of_their_borders(tmp_path: Path) -> None:
+    """Slow: it segments 2 and 9 megapixels of noise, the most borders that a map can have.
+
+    A map of plants takes about a tenth of it.
+    """
+    peaks = [
+        peak_megabytes(
+            write_large(tmp_path / f"{side}.tif", side), tmp_path, "index-baseline", "polygons"
+        )
+        for side in (1500, 3000)
+    ]
+    bytes_per_pixel = (peaks[1] - peaks[0]) * 2**20 / (3000**2 - 1500**2)
+    assert bytes_per_pixel < 200
