@@ -2,13 +2,14 @@
 
 Borders that follow pixel edges are stairs. Here each arc becomes a line whose vertices lie on the
 arc, at corners or at midpoints of pixel edges, and which passes every corner of the arc at less
-than half a pixel. Then
+than half a pixel. Distance is the larger of that across and that down, as for digital straight lines
+(Rosenfeld 1974), so that a straight border of any slope can become one line. Then
 
 - no pixel centre changes sides: burning the polygons gives the class raster back, pixel by pixel;
 - no two lines cross or touch, but where arcs meet, and no polygon vanishes. For a point of a line
   lies nearer than half a pixel to its own arc; at a point of two lines two arcs would pass each
   other at less than one pixel, and these share a corner then: a meeting point, where both lines
-  begin. A line that begins there leaves within 30 degrees of its first pixel edge, or from the
+  begin. A line that begins there leaves within 45 degrees of its first pixel edge, or from the
   middle of that edge, in either case on its own side.
 
 So neither has to be searched for, each arc is straightened by itself, and arcs of different chunks
@@ -37,13 +38,13 @@ from agriseg.vector.strip import OUTSIDE, Arcs
 __all__ = ["HALF_PIXEL", "Lines", "exact", "smooth"]
 
 HALF_PIXEL = 0.5
-"""No line moves as far as this, in pixels."""
+"""No line moves as far as this, in pixels, across or down."""
 
 # Half pixels in all that follows: whole numbers for corners and midpoints.
 _UNIT = 2
 _FLAT = 0.2
 _CHUNK = 1 << 20
-_SLACK = 1e-6
+_STRICTLY = 1 - 1e-6
 
 _Bools = NDArray[np.bool_]
 
@@ -101,7 +102,7 @@ def _smooth_chunk(
     for _ in range(8):
         knots = path.knots(is_step)
         off = path.deviation(knots)
-        bad = off >= (_UNIT * limit - _SLACK) ** 2
+        bad = off >= _UNIT * limit * _STRICTLY
         if not bad.any():
             break
         # Only for limits under half a pixel: these steps stay.
@@ -224,7 +225,7 @@ class _Path:
         return _Knots(xy[has], np.repeat(self.arc, has.sum(axis=1)), count[:, 0] - 1)
 
     def deviation(self, knots: _Knots) -> NDArray[np.float64]:
-        """(m,) squared distance of each corner from its piece of the line, in half pixels."""
+        """(m,) distance of each corner from its piece of the line, in half pixels."""
         here = knots.before
         there = np.minimum(here + 1, len(knots.xy) - 1)
         there = np.where(knots.arc[there] == knots.arc[here], there, here)
@@ -244,7 +245,7 @@ class _Path:
         kept[shapely.get_coordinates(lines, include_z=True)[:, 2].astype(np.int64)] = True
         kept[self.is_fixed[knots.arc]] = True
         flat = knots.only(kept)
-        bad = self.deviation(flat) >= (_UNIT * limit - _SLACK) ** 2
+        bad = self.deviation(flat) >= _UNIT * limit * _STRICTLY
         corners, out = np.arange(len(self.xy)), np.flatnonzero(~kept)
         while bad.any():
             at, piece = np.flatnonzero(kept), np.cumsum(kept) - 1
@@ -261,7 +262,7 @@ class _Path:
             at, piece = np.flatnonzero(kept), np.cumsum(kept) - 1
             here = piece[knots.before[corners]]
             off = _distance(self.xy[corners], knots.xy[at[here]], knots.xy[at[here + 1]])
-            bad = off >= (_UNIT * limit - _SLACK) ** 2
+            bad = off >= _UNIT * limit * _STRICTLY
             out = out[~kept[out]]
         return knots.only(kept)
 
@@ -283,7 +284,7 @@ class _Path:
         far = np.zeros(len(rings))
         off = _distance(self.xy[near], start[owner], start[owner] + along[owner])
         np.maximum.at(far, owner, off)
-        drop = far < (_UNIT * limit - _SLACK) ** 2
+        drop = far < _UNIT * limit * _STRICTLY
         at = xy[first] - start
         off = at[:, 0] * along[:, 1] - at[:, 1] * along[:, 0]
         drop &= off**2 <= (_UNIT * _FLAT) ** 2 * (along * along).sum(axis=1)
@@ -299,10 +300,11 @@ class _Path:
 def _distance(
     points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Squared distance of points (n, 2) from the pieces that run from `start` to `end`."""
+    """Distance, across or down, of points (n, 2) from the pieces from `start` to `end`."""
     along, to = end - start, points - start
-    norm = np.maximum((along * along).sum(axis=1), 1)
-    share = np.clip((to * along).sum(axis=1) / norm, 0, 1)
-    rest = to - share[:, None] * along
-    distance: NDArray[np.float64] = (rest * rest).sum(axis=1)
+    # The nearest point lies on the diagonal that crosses the piece.
+    side = np.where(along[:, 0] * along[:, 1] < 0, -1, 1)
+    span = along[:, 0] + side * along[:, 1]
+    share = np.clip((to[:, 0] + side * to[:, 1]) / np.where(span == 0, 1, span), 0, 1)
+    distance: NDArray[np.float64] = np.abs(to - share[:, None] * along).max(axis=1)
     return distance

@@ -27,7 +27,7 @@ from tests.vector.truth import (
 )
 
 
-@given(cut_maps(), st.sampled_from([1, 1, 3, 6]), st.integers(0, 2**32 - 1))
+@given(cut_maps(16), st.sampled_from([1, 1, 3, 6]), st.integers(0, 2**32 - 1))
 @example((NAMED["spiral"], list(range(1, 13))), 1, 0)
 @example((NAMED["checkerboard"], list(range(1, 6))), 4, 0)
 @example((NAMED["a strip of nothing"], [2, 3, 4]), 1, 0)
@@ -53,14 +53,11 @@ def assert_labels(network: Network, labels: np.ndarray) -> None:
     """Regions and borders are those of the labels."""
     regions, arcs = network.regions, network.arcs
     assert regions.pixels.tolist() == np.bincount(labels[labels >= 0]).tolist()
-    assert (
-        regions.first.tolist() == np.unique(labels[labels >= 0], return_index=True)[1].tolist()
-        or (labels < 0).any()
-    )
+    flat = labels.ravel().tolist()
+    assert regions.first.tolist() == [flat.index(k) for k in range(len(regions))]
     around: dict[int, set] = {k: set() for k in range(-1, len(regions))}
     for k in range(len(arcs)):
         xy = arcs.xy[arcs.offsets[k] : arcs.offsets[k + 1]].astype(float)
-        assert not (np.diff(xy, n=2, axis=0) == 0).all(axis=1).any() or len(xy) > 2
         edges = unit_edges(xy[:-1], xy[1:])
         for side, flip in ((arcs.left[k], False), (arcs.right[k], True)):
             mine = {(b, a) for a, b in edges} if flip else edges

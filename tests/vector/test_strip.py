@@ -97,7 +97,6 @@ def test_class_values_of_any_type(dtype: type) -> None:
     classes = np.array([[lowest, highest, 0], [highest, highest, 0]], dtype)
     for valid in (np.ones((2, 3), bool), np.array([[1, 1, 1], [0, 1, 1]], bool)):
         regions = trace(classes, valid).regions
-        assert regions.value.tolist() == regions.value[:1].tolist() + regions.value[1:].tolist()
         assert set(regions.value.tolist()) == set(classes[valid].tolist())
         assert regions.pixels.sum() == valid.sum()
 

@@ -18,7 +18,7 @@ import pytest
 import rasterio.features
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyogrio import read_dataframe
@@ -34,7 +34,7 @@ from agriseg.vector.segments import Confidence, PolygonOptions, Segments, build
 from agriseg.vector.source import ClassRaster
 from agriseg.vector.specks import merge_specks
 from agriseg.vector.vectorize import vectorize
-from tests.support import NORTH_UP, UTM, leftovers, write_raster
+from tests.support import NORTH_UP, leftovers, write_raster
 from tests.vector.truth import (
     NAMED,
     Map,
@@ -643,7 +643,8 @@ def split_at(monkeypatch: pytest.MonkeyPatch, rows: int, edges: int) -> None:
 
 
 class TestSplit:
-    @given(cut_maps(20), st.integers(1, 9), st.integers(0, 60), st.sampled_from([1, 4]))
+    @settings(max_examples=60)
+    @given(cut_maps(16), st.integers(1, 9), st.integers(0, 60), st.sampled_from([1, 4]))
     def test_cuts_large_polygons_and_no_others(
         self, cut: tuple[Map, list[int]], rows: int, edges: int, least: int
     ) -> None:
@@ -742,8 +743,6 @@ def test_simplified_beyond_half_a_pixel(raster: Path, map_: Map) -> None:
             lambda xy: np.round(np.column_stack(~NORTH_UP @ (xy[:, 0], xy[:, 1])) * 2) / 2,
         )
         assert shapely.area(flat).sum() == map_.valid.sum()
-        both = [shapely.union_all(shapely.set_precision(p, 0.5)) for p in (flat,)]
-        assert shapely.area(both[0]) == map_.valid.sum()
 
 
 def test_neither_do_chunks_nor_piles_on_disk(
@@ -773,6 +772,3 @@ def test_threads_do_not_matter(raster: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
         frames.append(vectorize(raster))
     assert frames[0].equals(frames[1])
-
-
-assert UTM.to_epsg() == 32633
