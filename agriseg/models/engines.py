@@ -7,23 +7,34 @@ name, and a worker that comes to another key refuses.
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import json
+import platform
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from agriseg.errors import OptionError
+from agriseg.errors import ModelError, OptionError
 
-__all__ = ["ENGINES", "PRECISIONS", "Numerics", "numpy_isa", "resolve_numerics"]
+__all__ = ["ENGINES", "PRECISIONS", "EngineError", "Numerics", "numpy_isa", "resolve_numerics"]
 
-ENGINES: dict[str, str] = {"torch": "agriseg.models.torch_predictor:load"}
+ENGINES: dict[str, str] = {
+    "openvino": "agriseg.models.openvino_predictor:load",
+    "torch": "agriseg.models.torch_predictor:load",
+}
 """Where each engine loads a model file: `load(path, card, numerics, *, trust) -> Predictor`."""
 
 PRECISIONS = ("bfloat16", "float32")
 
 _DEVICE = re.compile(r"cpu\Z|cuda(:\d{1,3})?\Z")
 _BATCH = {"cpu": 1, "cuda": 4}
+_X86 = ("x86_64", "amd64")
 _MOST = 4096
+
+
+class EngineError(ModelError):
+    """An engine cannot take a network that another one may take."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Numerics:
         threads: CPU threads of one predictor.
         batch: Chips in a batch.
         isa: Instruction set, or the GPU and its compute capability.
+        why: Why this engine, for a person; no part of the key.
 
     On a CPU the number of threads and the batch are part of the arithmetic: they decide how sums
     are split. In torch 2.15 U-Nets on resnet18 and resnet34 gave the same bits on 1 and 2 threads
@@ -52,6 +64,7 @@ class Numerics:
     threads: int
     batch: int
     isa: str
+    why: str = ""
 
     @property
     def key(self) -> str:
@@ -90,7 +103,8 @@ def resolve_numerics(
     """Decide how a model is computed on this machine.
 
     Args:
-        engine: "auto" or a key of `ENGINES`.
+        engine: A key of `ENGINES`, or "auto": torch on CUDA; OpenVINO on x86 processors, for which
+            it is made, where it is installed; torch elsewhere.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
         precision: "auto" (bfloat16 where the processor computes in it), or one of `PRECISIONS`.
         batch: Chips in a batch; by default 1 on a CPU, where more gains nothing, and 4 on CUDA.
@@ -108,17 +122,53 @@ def resolve_numerics(
             raise OptionError(f"{name} {value}: a whole number of 1 to {_MOST} is needed")
     import torch
 
-    where = _device(device)
+    # OpenVINO is for the CPU: who asks for it and names no device means that.
+    where = "cpu" if (engine, device) == ("openvino", "auto") else _device(device)
     on_cuda = where.startswith("cuda")
+    chosen, why = _engine(engine, where)
     return Numerics(
-        engine="torch",
-        engine_version=str(torch.__version__),
+        engine=chosen,
+        engine_version=_version(chosen),
         device=where,
         precision=_precision(precision, where),
         threads=threads or torch.get_num_threads(),
         batch=batch or _BATCH["cuda" if on_cuda else "cpu"],
         isa=_cuda_isa(where) if on_cuda else _cpu_isa(),
+        why=why,
     )
+
+
+def _engine(engine: str, device: str) -> tuple[str, str]:
+    """The engine, and why it is this one."""
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    if engine == "openvino":
+        if device != "cpu":
+            raise OptionError(
+                f"--engine openvino --device {device}: OpenVINO computes on the CPU here; use "
+                "--engine torch, or --device cpu"
+            )
+        if not has_openvino:
+            raise OptionError(
+                "--engine openvino: it is not installed; pip install openvino, or use --engine "
+                "torch"
+            )
+    if engine != "auto":
+        return engine, "as asked"
+    if device != "cpu":
+        return "torch", "there is a GPU"
+    if platform.machine().lower() not in _X86:
+        return "torch", f"OpenVINO is fast on x86 processors, this is {platform.machine()}"
+    if not has_openvino:
+        return "torch", "OpenVINO, faster on this processor, is not installed"
+    return "openvino", "made for x86 processors"
+
+
+def _version(engine: str) -> str:
+    if engine == "torch":
+        import torch
+
+        return str(torch.__version__)
+    return importlib.metadata.version(engine)
 
 
 def numpy_isa() -> str:

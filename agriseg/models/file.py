@@ -21,7 +21,7 @@ from agriseg._version import __version__
 from agriseg.errors import ModelError, OptionError, OutputError
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import ModelCard
-from agriseg.models.engines import ENGINES, resolve_numerics
+from agriseg.models.engines import ENGINES, EngineError, Numerics, resolve_numerics
 from agriseg.models.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def load_model(
     Args:
         name_or_path: A model file (`.safetensors`), or "index-baseline", which needs no file and no
             training; it runs in numpy, on the CPU, in float32.
-        engine: "auto" or "torch"; "auto" or "numpy" for the baseline.
+        engine: "auto", "openvino" or "torch"; "auto" or "numpy" for the baseline. An engine that
+            was chosen by itself and fails gives way to torch.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: "auto", "bfloat16" or "float32".
         batch: Chips in a batch; by default what suits the device.
@@ -93,6 +94,19 @@ def load_model(
     numerics = resolve_numerics(
         engine=engine, device=device, precision=precision, batch=batch, threads=threads
     )
+    try:
+        return _loaded(path, card, numerics, trust=trust)
+    except (EngineError, ImportError, OSError) as error:
+        if engine != "auto" or numerics.engine == "torch":
+            raise
+        why = f"{numerics.engine} failed: {' '.join(str(error).split())[:200]}"
+    numerics = resolve_numerics(
+        engine="torch", device=device, precision=precision, batch=batch, threads=threads
+    )
+    return _loaded(path, card, replace(numerics, why=why), trust=trust)
+
+
+def _loaded(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool) -> Predictor:
     module, _, function = ENGINES[numerics.engine].partition(":")
     load = getattr(importlib.import_module(module), function)
     predictor: Predictor = load(path, card, numerics, trust=trust)

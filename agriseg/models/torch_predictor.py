@@ -21,7 +21,7 @@ from agriseg.models.file import read_weights
 from agriseg.models.torch_accumulator import TorchAccumulator
 from agriseg.tiling import ChipGrid
 
-__all__ = ["TorchPredictor", "load"]
+__all__ = ["TorchPredictor", "fingerprint", "load"]
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -55,7 +55,7 @@ class TorchPredictor:
     ) -> None:
         self.card = card
         self.settings = numerics or resolve_numerics()
-        self.fingerprint = _fingerprint(card, network.state_dict())
+        self.fingerprint = fingerprint(card, network.state_dict())
         self._device = torch.device(self.settings.device)
         self._dtype = _DTYPES[self.settings.precision]
         # bfloat16 weights once and for all, not autocast: a ResNet-18 U-Net of 5 bands took
@@ -102,6 +102,7 @@ class TorchPredictor:
             "threads": settings.threads,
             "batch": settings.batch,
             "isa": settings.isa,
+            "why": settings.why,
         }
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
@@ -167,7 +168,7 @@ def _memory_faults(predictor: TorchPredictor, shape: tuple[int, ...]) -> Iterato
         ) from error
 
 
-def _fingerprint(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> str:
+def fingerprint(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of card and weights. Half precision and the same numbers in float32 are equal."""
     digest = hashlib.sha256(card.digest.encode())
     for name in sorted(weights):

@@ -2,8 +2,8 @@
 
 Borders that follow pixel edges are stairs. Here each arc becomes a line whose vertices lie on the
 arc, at corners or at midpoints of pixel edges, and which passes every corner of the arc at less
-than half a pixel. Distance is the larger of that across and that down, as for digital straight lines
-(Rosenfeld 1974), so that a straight border of any slope can become one line. Then
+than half a pixel. Distance is the larger of that across and that down, as for digital straight
+lines (Rosenfeld 1974), so that a straight border of any slope can become one line. Then
 
 - no pixel centre changes sides: burning the polygons gives the class raster back, pixel by pixel;
 - no two lines cross or touch, but where arcs meet, and no polygon vanishes. For a point of a line

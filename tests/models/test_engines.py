@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from agriseg.errors import OptionError
-from agriseg.models import Numerics, resolve_numerics
-from agriseg.models.engines import numpy_isa
+from agriseg.models import Numerics, engines, resolve_numerics
+from agriseg.models.engines import ENGINES, numpy_isa
 
 
 @pytest.fixture
@@ -78,7 +78,8 @@ def test_precision_of_gpus(gpus):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "tpu"}, "auto, torch"),
+        ({"engine": "tpu"}, "auto, openvino, torch"),
+        ({"engine": "openvino", "device": "cuda"}, "--device cpu"),
         ({"precision": "int8"}, "auto, bfloat16, float32"),
         ({"device": "gpu"}, "auto, cpu, cuda"),
         ({"device": "cuda:x"}, "auto, cpu, cuda"),
@@ -95,11 +96,42 @@ def test_what_cannot_be(no_cuda, options, words):
 
 def test_the_key_holds_what_the_bytes_depend_on(no_cuda):
     key = resolve_numerics(threads=1).key
-    assert json.loads(key)["engine"] == "torch"
     assert key == resolve_numerics(threads=1).key
+    others = {resolve_numerics(engine=engine, threads=1).key for engine in ENGINES}
+    assert len(others) == len(ENGINES)
+    assert key in others
     assert key != resolve_numerics(threads=2).key
     assert key != resolve_numerics(batch=2).key
     assert resolve_numerics(precision="float32").key != (resolve_numerics(precision="bfloat16").key)
+
+
+@pytest.mark.parametrize(
+    ("machine", "installed", "engine", "words"),
+    [
+        ("x86_64", True, "openvino", "x86"),
+        ("AMD64", True, "openvino", "x86"),
+        ("aarch64", True, "torch", "aarch64"),
+        ("x86_64", False, "torch", "not installed"),
+    ],
+)
+def test_the_engine_of_a_cpu(monkeypatch, no_cuda, machine, installed, engine, words):
+    monkeypatch.setattr(engines.platform, "machine", lambda: machine)
+    spec = object() if installed else None
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(engines.importlib.metadata, "version", lambda name: "1")
+    found = resolve_numerics()
+    assert (found.engine, found.device) == (engine, "cpu")
+    assert words in found.why
+    assert "why" not in json.loads(found.key)
+    if not installed:
+        with pytest.raises(OptionError, match="pip install openvino"):
+            resolve_numerics(engine="openvino")
+
+
+def test_a_gpu_is_torchs(gpus):
+    found = resolve_numerics()
+    assert (found.engine, found.why) == ("torch", "there is a GPU")
+    assert resolve_numerics(engine="openvino").device == "cpu"
 
 
 def test_a_worker_comes_to_the_same_key(no_cuda):

@@ -15,6 +15,7 @@ from agriseg.errors import ModelError
 from agriseg.models import BandInput, ModelCard, build_network, load_model, save_model
 from tests.support import LEGEND, leftovers, read_classes, result_bytes, write_raster
 
+ENGINES = ("torch", "openvino")
 OPTIONS: dict[str, dict[str, Any]] = {
     "unet": {"encoder_depth": 3, "decoder_channels": [16, 8, 8]},
     "unet++": {"encoder_depth": 3, "decoder_channels": [16, 8, 8]},
@@ -56,12 +57,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raster(folder / "scene.tif", data, descriptions=["red", "nir"])
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("architecture", OPTIONS)
 def test_every_architecture_maps_every_valid_pixel(
-    tmp_path: Path, scene: Path, architecture: str
+    tmp_path: Path, scene: Path, architecture: str, engine: str
 ) -> None:
     model = save_network(tmp_path, architecture)
-    run = agriseg.segment(scene, tmp_path / "out", model=model, probabilities=True)
+    run = agriseg.segment(scene, tmp_path / "out", model=model, engine=engine, probabilities=True)
     assert isinstance(run, agriseg.Run)
     classes = read_classes(run.classes)
     with rasterio.open(scene) as dataset:
@@ -75,38 +77,39 @@ def test_every_architecture_maps_every_valid_pixel(
     assert leftovers(run.path) == []
 
 
-@pytest.mark.parametrize("precision", ["float32", "auto"])
-@pytest.mark.parametrize("swaths", [2, 3, 9])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("swaths", "precision"), [(2, "auto"), (3, "float32"), (9, "auto")])
 def test_any_swaths_give_the_same_bytes(
-    tmp_path: Path, scene: Path, precision: str, swaths: int
+    tmp_path: Path, scene: Path, precision: str, swaths: int, engine: str
 ) -> None:
     model = save_network(tmp_path)
     options: dict[str, Any] = {"model": model, "precision": precision, "probabilities": True}
+    options["engine"] = engine
     agriseg.segment(scene, tmp_path / "one", **options)
     agriseg.segment(scene, tmp_path / "cut", swaths=swaths, **options)
     assert result_bytes(tmp_path / "one" / "scene") == result_bytes(tmp_path / "cut" / "scene")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 def test_stopped_and_resumed_gives_the_same_bytes(
-    tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    from agriseg.models import TorchPredictor
+    model = load_model(save_network(tmp_path), engine=engine)
+    agriseg.segment(scene, tmp_path / "whole", model=model)
+    kind, calls = type(model), []
+    predict = kind.__call__
 
-    path = save_network(tmp_path)
-    agriseg.segment(scene, tmp_path / "whole", model=path)
-    predict, calls = TorchPredictor.__call__, []
-
-    def fail_at_the_sixth(self: TorchPredictor, batch: np.ndarray) -> torch.Tensor:
+    def fail_at_the_sixth(self: Any, batch: np.ndarray) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 6:
             raise KeyboardInterrupt
         return predict(self, batch)
 
-    monkeypatch.setattr(TorchPredictor, "__call__", fail_at_the_sixth)
+    monkeypatch.setattr(kind, "__call__", fail_at_the_sixth)
     with pytest.raises(KeyboardInterrupt):
-        agriseg.segment(scene, tmp_path / "stopped", model=path)
+        agriseg.segment(scene, tmp_path / "stopped", model=model)
     assert leftovers(tmp_path / "stopped" / "scene")
-    run = agriseg.segment(scene, tmp_path / "stopped", model=path)
+    run = agriseg.segment(scene, tmp_path / "stopped", model=model)
     assert isinstance(run, agriseg.Run)
     assert run.record["rows_from_earlier_run"] > 0
     whole, stopped = tmp_path / "whole" / "scene", tmp_path / "stopped" / "scene"

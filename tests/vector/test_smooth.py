@@ -122,8 +122,8 @@ def test_a_straight_border_becomes_few_vertices(along: int, is_steep: bool) -> N
 @pytest.mark.parametrize("slope", [(2, 3), (2, 5), (3, 7), (7, 31), (7, 10), (13, 40)])
 @pytest.mark.parametrize("is_steep", [False, True])
 def test_any_straight_border_becomes_fewer(slope: tuple[int, int], is_steep: bool) -> None:
-    """At a slope of 2 in 3 the corners fill nearly all the room that a line has, and vertices that lie
-    on the border find no line through all of them."""
+    """At a slope of 2 in 3 the corners fill nearly all the room that a line has, so that vertices
+    on the border find no line past all of them."""
     network, arc = slanted(*slope, is_steep)
     assert len(pieces(smooth(network))[arc]) < 0.52 * network.arcs.counts[arc]
     check_near(network, 0.5)

@@ -1,0 +1,166 @@
+"""Predicting with OpenVINO on a CPU: the same network, converted in memory and compiled.
+
+Normalisation, the network, the calibration temperature and the softmax are one graph. Each shape of
+chip that a run has (the inner ones, and those clipped by the right and lower edge) is compiled for
+itself, because a graph of fixed shape is the faster one; a handful is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agriseg.models.architectures import build_network
+from agriseg.models.card import ModelCard
+from agriseg.models.engines import EngineError, Numerics
+from agriseg.models.file import read_weights
+from agriseg.models.torch_accumulator import TorchAccumulator
+from agriseg.models.torch_predictor import fingerprint
+from agriseg.tiling import ChipGrid
+
+__all__ = ["OpenVinoPredictor", "load"]
+
+_PRECISIONS = {"bfloat16": "bf16", "float32": "f32"}
+# A raster has at most four shapes of chips; each compiled one holds its own weights.
+_KEPT = 4
+
+
+def load(
+    path: Path, card: ModelCard, numerics: Numerics, *, trust: bool = False
+) -> OpenVinoPredictor:
+    """Load a model file into a predictor.
+
+    Raises:
+        ModelError: The architecture is not trusted, or the weights do not fit it.
+        EngineError: OpenVINO cannot convert it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(card, trust=trust)
+    network.load_state_dict(read_weights(path, card))
+    return OpenVinoPredictor(card, network, numerics)
+
+
+class _Whole(torch.nn.Module):
+    """From reflectance to probabilities."""
+
+    def __init__(self, card: ModelCard, network: torch.nn.Module) -> None:
+        super().__init__()
+        shape = (1, -1, 1, 1)
+        self.network, self.temperature = network, card.temperature
+        self.means = torch.nn.Buffer(torch.from_numpy(card.means).reshape(shape))
+        self.scales = torch.nn.Buffer(1 / torch.from_numpy(card.stds).reshape(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.network((x - self.means) * self.scales)
+        return torch.softmax(logits / self.temperature, dim=1)
+
+
+class OpenVinoPredictor:
+    """A network and its card as a `Predictor`.
+
+    Args:
+        card: The card.
+        network: From (n, bands, h, w) to logits (n, classes, h, w).
+        numerics: How to compute.
+    """
+
+    def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
+        self.card, self.settings = card, numerics
+        self.fingerprint = fingerprint(card, network.state_dict())
+        self._parameters = sum(p.numel() for p in network.parameters())
+        self._model = _converted(card, network, numerics.batch)
+        self._compiled: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    @property
+    def numerics(self) -> str:
+        """The numerics key."""
+        return self.settings.key
+
+    @property
+    def batch(self) -> int:
+        """Chips in a batch."""
+        return self.settings.batch
+
+    def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
+        """A merge in torch on the CPU, which is faster than numpy's."""
+        classes = len(self.card.legend)
+        return TorchAccumulator(grid, classes, device="cpu", probabilities=probabilities)
+
+    def about(self) -> dict[str, Any]:
+        """How it computes, and how large it is."""
+        settings = self.settings
+        return {
+            "architecture": self.card.architecture,
+            "parameters": self._parameters,
+            "fingerprint": self.fingerprint,
+            "engine": f"{settings.engine} {settings.engine_version}",
+            "device": settings.device,
+            "precision": settings.precision,
+            "threads": settings.threads,
+            "batch": settings.batch,
+            "isa": settings.isa,
+            "why": settings.why,
+        }
+
+    def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
+        """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance.
+
+        They are overwritten by the next call.
+        """
+        request = self._request(batch.shape)
+        result = request.infer(
+            {0: np.ascontiguousarray(batch)}, share_inputs=True, share_outputs=True
+        )
+        return torch.from_numpy(result[0])
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """What computes batches of one shape; the least recently used one makes room."""
+        request = self._compiled.pop(shape, None)
+        if request is None:
+            if len(self._compiled) >= _KEPT:
+                self._compiled.popitem(last=False)
+            model = self._model.clone()
+            model.reshape(list(shape))
+            options = {
+                "INFERENCE_PRECISION_HINT": _PRECISIONS[self.settings.precision],
+                "INFERENCE_NUM_THREADS": self.settings.threads,
+                "NUM_STREAMS": 1,
+                "PERFORMANCE_HINT": "LATENCY",
+            }
+            request = _openvino().Core().compile_model(model, "CPU", options).create_infer_request()
+        self._compiled[shape] = request
+        return request
+
+
+def _openvino() -> Any:
+    # Its converter would report its use to its makers; without this module it does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _converted(card: ModelCard, network: torch.nn.Module, batch: int) -> Any:
+    side = max(card.stride, 64 // card.stride * card.stride)
+    example = torch.zeros(batch, len(card.bands), side, side)
+    whole = _Whole(card, copy.deepcopy(network)).eval()
+    try:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")  # of the tracer, which nobody can act upon
+            model = _openvino().convert_model(
+                whole, example_input=example, input=[batch, len(card.bands), -1, -1]
+            )
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise EngineError(
+            f"model {card.name!r}: OpenVINO cannot convert its network ({said}); use --engine torch"
+        ) from error
+    return model
