@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
+from agriseg.models import about
 from agriseg.pipeline import Job, probe
 from agriseg.runs import Run
 
@@ -56,7 +57,8 @@ class ConsoleListener:
         roles = ", ".join(key for key in card.keys if scene.has(key))
         say(f"  bands   {roles}; {scene.radiometry.level} ({_safe(scene.radiometry.evidence)})")
         say(f"  model   {_safe(card.name)}: {', '.join(_safe(name) for name in card.legend.names)}")
-        say(f"          {_safe(numerics_words(job.numerics))}")
+        why = about(job.predictor).get("why")
+        say(f"          {_safe(numerics_words(job.numerics))}{f' ({_safe(why)})' if why else ''}")
         for warning in job.warnings:
             say(f"  [yellow]warning[/yellow] {_safe(warning)}")
         for note in job.notes:

@@ -64,7 +64,7 @@ def segment(
         int | None, typer.Option(help="Chips predicted at once.", rich_help_panel=_MODEL)
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="What computes the network.", rich_help_panel=_MODEL)
+        str, typer.Option(help="auto, openvino or torch.", rich_help_panel=_MODEL)
     ] = "auto",
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=_MODEL)
@@ -72,6 +72,13 @@ def segment(
     precision: Annotated[
         str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=_MODEL)
     ] = "auto",
+    tta: Annotated[
+        str,
+        typer.Option(
+            help="Test-time augmentation: none, flips (4 times the work) or turns (8 times).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "none",
     ignore_gsd: Annotated[
         bool,
         typer.Option(
@@ -169,6 +176,7 @@ def segment(
         "engine": engine,
         "device": device,
         "precision": precision,
+        "tta": tta,
         "trust": trust_model,
         "ignore_gsd": ignore_gsd,
         "probabilities": probabilities,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from agriseg._version import __version__
 from agriseg.errors import ModelError, OptionError, OutputError
+from agriseg.models.augment import augmented
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import ENGINES, EngineError, Numerics, resolve_numerics
@@ -60,6 +61,7 @@ def load_model(
     precision: str = "auto",
     batch: int | None = None,
     threads: int | None = None,
+    tta: str = "none",
     trust: bool = False,
 ) -> Predictor:
     """Load a model for predicting.
@@ -73,6 +75,8 @@ def load_model(
         precision: "auto", "bfloat16" or "float32".
         batch: Chips in a batch; by default what suits the device.
         threads: CPU threads; what torch is set to by default.
+        tta: Test-time augmentation: "none", "flips" (the mean over 4 mirror images, 4 times the
+            work), or "turns" (8, with quarter turns).
         trust: Allow a model whose architecture is code outside agriseg (a dotted path in its card).
 
     Raises:
@@ -88,14 +92,14 @@ def load_model(
             raise OptionError(
                 f"--precision {precision}: {BASELINE} is computed in float32; leave it out"
             )
-        return IndexBaseline()
+        return augmented(IndexBaseline(), tta)
     path = _existing(name_or_path)
     card = read_card(path)
     numerics = resolve_numerics(
         engine=engine, device=device, precision=precision, batch=batch, threads=threads
     )
     try:
-        return _loaded(path, card, numerics, trust=trust)
+        return augmented(_loaded(path, card, numerics, trust=trust), tta)
     except (EngineError, ImportError, OSError) as error:
         if engine != "auto" or numerics.engine == "torch":
             raise
@@ -103,7 +107,7 @@ def load_model(
     numerics = resolve_numerics(
         engine="torch", device=device, precision=precision, batch=batch, threads=threads
     )
-    return _loaded(path, card, replace(numerics, why=why), trust=trust)
+    return augmented(_loaded(path, card, replace(numerics, why=why), trust=trust), tta)
 
 
 def _loaded(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool) -> Predictor:
