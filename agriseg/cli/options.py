@@ -71,7 +71,8 @@ Simplify = Annotated[
     float | None,
     typer.Option(
         "--simplify-m",
-        help="How far borders may move. Default: less than half a pixel; 0: along pixel edges.",
+        help="Default: borders move by less than half a pixel; 0: along pixel edges; larger: leave "
+        "out corners whose triangle is smaller than the square of this.",
         metavar="METRES",
         show_default=False,
         rich_help_panel="Polygons",

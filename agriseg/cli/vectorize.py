@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -133,8 +132,8 @@ def vectorize(
         print(json.dumps({"file": out, "polygons": len(segments), "classes": segments.summary()}))
 
 
-def _area(square_metres: float) -> str:
-    if math.isnan(square_metres):
+def _area(square_metres: float | None) -> str:
+    if square_metres is None:
         return "area unknown"
     return f"{square_metres:,.3g} m2" if square_metres < 1000 else area_words(square_metres)
 

@@ -29,14 +29,17 @@ from agriseg.raster.source import inspect
 from agriseg.runs.folder import RunFolder
 from agriseg.runs.key import digest, files_of, pixel_facts, scene_facts
 from agriseg.runs.ledger import Ledger
-from agriseg.runs.record import Run, read_run
+from agriseg.runs.record import Run, read_outputs, read_run
 from agriseg.tiling import ChipGrid, Plan
+from agriseg.vector.parallel import BYTES_PER_PIXEL, threads_for
 from agriseg.vector.segments import PolygonOptions
 
 __all__ = ["Estimate", "Job", "SegmentOptions", "prepare", "reserve"]
 
 # Raised whenever rows of an older version must not be mixed with new ones.
 _ROWS_FORMAT = 1
+# Raised whenever the same rows come to other polygons.
+_POLYGONS_FORMAT = 1
 # Compressed class and confidence maps take well under a byte a pixel; twice, for rows and COGs.
 _DISK_BYTES_PER_PLANE = 0.6
 # Borders and segments.gpkg in a map of plants a few dm wide; smoother maps need less.
@@ -159,6 +162,16 @@ class Job:
             return None
         return run if run.record.get(name) == key else None
 
+    @property
+    def disk_bytes(self) -> int:
+        """Room for what is still to be written."""
+        if self.is_finished:
+            return 0
+        if self.finished_rasters():
+            grid = self.plan.grid
+            return int(grid.height * grid.width * _DISK_BYTES_FOR_POLYGONS)
+        return self.estimate().disk_bytes
+
     def estimate(self) -> Estimate:
         """What the job will take, from its plan alone."""
         grid, card = self.plan.grid, self.predictor.card
@@ -168,6 +181,7 @@ class Job:
         rows = 3 * grid.size * grid.width * (planes + 1)
         memory = chip * (batch_of(self.predictor) + 3) + strips + rows + self.cache_bytes
         if self.options.polygons:
+            memory += BYTES_PER_PIXEL * grid.size * grid.width * threads_for(grid.size * grid.width)
             # After the prediction, so not on top of it.
             memory = max(memory, int(grid.height * grid.width * _MEMORY_BYTES_FOR_POLYGONS))
         pixels = grid.height * grid.width
@@ -218,7 +232,7 @@ def prepare(
     )
     asked = options.polygon_options
     polygons = [*asked.in_pixels(scene.geobox)] if options.polygons else None
-    key = digest({"rasters": raster_key, "polygons": polygons})
+    key = digest({"rasters": raster_key, "format": _POLYGONS_FORMAT, "polygons": polygons})
     plan = Plan.even(grid, options.swaths)
     run_folder = RunFolder(folder)
     _refuse_overwriting(facts, run_folder)
@@ -234,7 +248,11 @@ def prepare(
         scene_facts=facts,
         cache_bytes=_cache_bytes(scene, grid),
         notes=tuple(notes),
-        warnings=(*describe_scene(scene).warnings, *_replaced(facts, run_folder)),
+        warnings=(
+            *describe_scene(scene).warnings,
+            *_replaced(facts, run_folder),
+            *_changed(run_folder),
+        ),
     )
 
 
@@ -273,6 +291,14 @@ def _replaced(facts: Mapping[str, Any], folder: RunFolder) -> list[str]:
     return [f"{folder.path} holds the map of {', '.join(sorted(files))}, which is replaced"]
 
 
+def _changed(folder: RunFolder) -> list[str]:
+    """A word where somebody worked on the polygons of an earlier run."""
+    size = read_outputs(folder).get(folder.segments.name)
+    if size is None or not folder.segments.exists() or folder.segments.stat().st_size == size:
+        return []
+    return [f"{folder.segments} was changed since it was made; it is made anew, without the change"]
+
+
 def reserve(jobs: Sequence[Job]) -> None:
     """Make the folders of jobs, and see that there is room for all of them.
 
@@ -281,7 +307,7 @@ def reserve(jobs: Sequence[Job]) -> None:
     """
     for job in jobs:
         job.folder.prepare()
-    needed = sum(job.estimate().disk_bytes for job in jobs if not job.is_finished)
+    needed = sum(job.disk_bytes for job in jobs)
     for job in jobs[:1]:
         free = job.folder.free_bytes()
         if needed > free:

@@ -1,49 +1,19 @@
-"""Polygons of a run: traced while rows come in, joined and written at its end."""
+"""Polygons of a run, joined and written at its end."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-import rasterio
-
-from agriseg.legend import NODATA
+from agriseg.errors import InputError, OutputError
 from agriseg.pipeline.job import Job
 from agriseg.tiling import CONFIDENCE_STEPS
+from agriseg.vector import open_classes
 from agriseg.vector.files import write_polygons
-from agriseg.vector.parallel import in_threads
 from agriseg.vector.segments import Confidence, build
-from agriseg.vector.strip import SPLIT_ROWS, Strip, trace_band
+from agriseg.vector.strip import Strip
+from agriseg.vector.vectorize import trace_raster
 
-__all__ = ["Tracer", "write_segments"]
-
-_CORES_PER_TRACER = 4
-
-
-class Tracer:
-    """Traces finished rows beside the prediction, in threads, a few rows behind at most."""
-
-    def __init__(self) -> None:
-        self._threads = max((os.cpu_count() or 1) // _CORES_PER_TRACER, 1)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="agriseg-trace")
-        self._pending: list[Future[None]] = []
-
-    def __enter__(self) -> Tracer:
-        return self
-
-    def submit(self, work: Callable[..., None], *args: Any) -> None:
-        while len(self._pending) > 2 * self._threads:
-            self._pending.pop(0).result()
-        self._pending.append(self._pool.submit(work, *args))
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            while self._pending and error is None:
-                self._pending.pop(0).result()
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+__all__ = ["write_segments"]
 
 
 def write_segments(job: Job, strips: Iterable[Strip] | None = None) -> int:
@@ -55,6 +25,9 @@ def write_segments(job: Job, strips: Iterable[Strip] | None = None) -> int:
 
     Returns:
         The number of polygons.
+
+    Raises:
+        OutputError: It cannot be written, or the finished rasters are damaged.
     """
     box, legend = job.scene.geobox, job.predictor.card.legend
     segments = build(
@@ -69,14 +42,14 @@ def write_segments(job: Job, strips: Iterable[Strip] | None = None) -> int:
 
 
 def _trace_finished(job: Job) -> Iterator[Strip]:
-    box, folder = job.scene.geobox, job.folder
-
-    def work(row: int) -> list[Strip]:
-        window = rasterio.windows.Window(0, row, box.width, min(SPLIT_ROWS, box.height - row))
-        with rasterio.open(folder.classes) as classes, rasterio.open(folder.confidence) as sure:
-            values, steps = classes.read(1, window=window), sure.read(1, window=window)
-        return trace_band(values, values != NODATA, row, steps=steps)
-
-    # Whole blocks of the files.
-    for strips in in_threads(work, range(0, box.height, SPLIT_ROWS)):
-        yield from strips
+    folder = job.folder
+    try:
+        raster = open_classes(folder.classes, confidence=folder.confidence, needs_crs=False)
+        yield from trace_raster(raster)
+    except InputError as error:
+        # Without its record nothing is taken for finished any more.
+        folder.record.unlink(missing_ok=True)
+        raise OutputError(
+            f"the results in {folder.path} are damaged ({error}); run the same command again: it "
+            "makes them anew"
+        ) from error

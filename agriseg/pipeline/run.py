@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import run_swath
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
-from agriseg.runs.record import write_record
+from agriseg.runs.record import read_outputs, write_record
 from agriseg.tiling import CONFIDENCE_STEPS
 from agriseg.vector.strip import Strip
 
@@ -62,7 +62,10 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         pixels = job.plan.grid.height * job.plan.grid.width
         progress.start(pixels, pixels)
         progress.assembling()
-        return _finish(job, record, dict(earlier.record), started)
+        kept = ("agriseg", "versions")
+        record |= {name: earlier.record[name] for name in kept if name in earlier.record}
+        return _finish(job, record, _without_polygons(job, earlier.record), started)
+    _drop_polygons(job, read_outputs(job.folder))
     # From here on the folder holds no finished run: what is in it belongs to another one.
     job.folder.record.unlink(missing_ok=True)
     job.folder.sweep(keep=job.rows_key if job.options.resume else None)
@@ -86,7 +89,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         predicted = time.time()
         progress.assembling()
         outputs = assemble(job)
-        strips = ledger.strips() if job.options.polygons else None
+        strips = ledger.borders() if job.options.polygons else None
     found = {
         "outputs": {name: (job.folder.path / name).stat().st_size for name in outputs},
         "classes": count_classes(job),
@@ -98,6 +101,28 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         },
     }
     return _finish(job, record, found, time.time(), strips)
+
+
+def _without_polygons(job: Job, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the polygons out of the record of a run, before others take their place.
+
+    Else a run that is stopped in between would leave polygons of the new options, and a record of
+    the old ones: files of equal size are not told apart.
+    """
+    outputs = dict(record["outputs"])
+    _drop_polygons(job, outputs)
+    outputs.pop(job.folder.segments.name, None)
+    seconds = {name: took for name, took in record["seconds"].items() if name != "polygons"}
+    kept = {name: value for name, value in record.items() if name not in ("key", "segments")}
+    found = kept | {"outputs": outputs, "seconds": seconds}
+    write_record(job.folder, found)
+    return found
+
+
+def _drop_polygons(job: Job, outputs: Container[str]) -> None:
+    """Remove an earlier run's polygons where none are asked for; never a file of somebody else."""
+    if not job.options.polygons and job.folder.segments.name in outputs:
+        job.folder.segments.unlink(missing_ok=True)
 
 
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
@@ -120,15 +145,12 @@ def _finish(
         strips: Regions and borders, where they were traced already.
     """
     path, outputs = job.folder.segments, dict(found["outputs"])
-    outputs.pop(path.name, None)
     seconds = dict(found["seconds"])
     record |= {name: found[name] for name in _FOUND}
     if job.options.polygons:
         record["segments"] = write_segments(job, strips)
         outputs[path.name] = path.stat().st_size
         seconds["polygons"] = round(time.time() - started, 3)
-    else:
-        path.unlink(missing_ok=True)  # from an earlier run with other options
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record |= {"outputs": outputs, "seconds": seconds, "finished": finished}
     write_record(job.folder, record)

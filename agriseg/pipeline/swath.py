@@ -6,10 +6,10 @@ merges, one more compresses and writes rows. Each queue is short, so memory is b
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from agriseg.errors import ModelError, ReadError
 from agriseg.models import ModelCard, batch_of, check_output, new_accumulator
+from agriseg.pipeline.background import Background
 from agriseg.pipeline.job import Job
-from agriseg.pipeline.polygons import Tracer
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.scene import Scene
 from agriseg.tiling import (
@@ -30,6 +30,7 @@ from agriseg.tiling import (
     FinishedRows,
     Swath,
 )
+from agriseg.vector.parallel import threads_for
 
 __all__ = ["OnRow", "run_swath"]
 
@@ -64,7 +65,9 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
     last: int | None = None
     environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
     stream = _ahead(_read(job, chips, environment), _AHEAD)
-    with closing(stream), Tracer() as tracer, _Writer() as writer:
+    threads = threads_for(job.plan.grid.step * job.plan.grid.width, (os.cpu_count() or 1) // 4)
+    tracing, writing = Background("trace", threads, 2 * threads), Background("write")
+    with closing(stream), tracing as tracer, writing as writer:
 
         def enter(row: int, *what: Any) -> None:
             ledger.store(row, *what)
@@ -254,26 +257,3 @@ def _ahead(items: Iterator[_T], depth: int) -> Generator[_T, None, None]:
     finally:
         stop.set()
         thread.join()
-
-
-class _Writer:
-    """Writes rows in one thread, at most two behind; a failure surfaces at the next row."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="agriseg-write")
-        self._pending: list[Future[None]] = []
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def submit(self, work: Callable[..., None], *args: Any) -> None:
-        while len(self._pending) >= 2:
-            self._pending.pop(0).result()
-        self._pending.append(self._pool.submit(work, *args))
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            while self._pending and error is None:
-                self._pending.pop(0).result()
-        finally:
-            self._pool.shutdown(wait=True)

@@ -100,7 +100,8 @@ def open_raster(path: str) -> Iterator[Any]:
         InputError: GDAL cannot open it.
     """
     try:
-        with warnings.catch_warnings():
+        # Inside an Env what GDAL has to say goes to the log, and not to the user's screen.
+        with warnings.catch_warnings(), rasterio.Env():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except _OPEN_FAULTS as error:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from agriseg.geobox import GeoBox, Window
 from agriseg.legend import NODATA, Legend
 from agriseg.raster.source import READ_FAULTS
 
-__all__ = ["ByteLayer", "Piece", "replacing", "write_cog", "write_rows"]
+__all__ = ["ByteLayer", "Piece", "replacing", "sweep_abandoned", "write_cog", "write_rows"]
 
 _BLOCK = 512
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
@@ -91,6 +92,15 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         for leftover in path.parent.glob(f"{glob.escape(beside.name)}*"):
             leftover.unlink(missing_ok=True)
+
+
+def sweep_abandoned(path: Path) -> None:
+    """Remove what processes of this machine that were killed left of writing `path`."""
+    start = f".{path.name}.{HOST}."
+    for part in path.parent.glob(f"{glob.escape(start)}*.part*"):
+        pid = part.name.removeprefix(start).partition(".")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            part.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: Exception) -> str:

@@ -8,9 +8,9 @@ wrote it and whenever. For chip row r:
     upper-r.npz   then: row r's share of those rows, and which of their pixels are valid
     lower-r.npy   row r's share of the rows it has in common with row r + 1
     seam-r.tif    the shared rows, once both shares met
-    NAME.npz      regions and borders in NAME.tif, where the run makes polygons
+    NAME.borders  regions and borders in NAME.tif, where the run makes polygons
 
-Strips are written before the row file that says they are there, and removed once they are used up.
+The shares are written before the row file that says they are there, and removed once used up.
 Nothing is predicted twice: a run that goes on, or a neighbour in another process, adds the strip.
 """
 
@@ -34,7 +34,7 @@ from agriseg.legend import NODATA
 from agriseg.raster.writer import HOST, Piece, write_bytes, write_rows
 from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
 from agriseg.vector.packing import pack, unpack
-from agriseg.vector.parallel import in_threads
+from agriseg.vector.parallel import in_threads, threads_for
 from agriseg.vector.strip import Strip, trace_band
 
 __all__ = ["Ledger"]
@@ -120,9 +120,10 @@ class Ledger:
             raise RuntimeError(f"the ledger {self.folder} lacks {', '.join(lost)}")
         return found
 
-    def strips(self) -> Iterator[Strip]:
+    def borders(self) -> Iterator[Strip]:
         """Regions and borders of all rows, from top to bottom; what was not traced yet is now."""
-        for strips in in_threads(_strips_of, self.pieces()):
+        threads = threads_for(self.grid.size * self.grid.width)
+        for strips in in_threads(_borders_of, self.pieces(), threads):
             yield from strips
 
     # Entries -------------------------------------------------------------------------------
@@ -262,10 +263,10 @@ class Ledger:
 
 
 def _traced(path: Path) -> Path:
-    return path.with_suffix(".npz")
+    return path.with_suffix(".borders")
 
 
-def _strips_of(piece: Piece) -> list[Strip]:
+def _borders_of(piece: Piece) -> list[Strip]:
     """Regions and borders in a row file, as they were kept, or found now."""
     try:
         return unpack(_traced(piece.path).read_bytes())

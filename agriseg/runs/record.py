@@ -12,7 +12,7 @@ from agriseg.errors import InputError
 from agriseg.raster.writer import write_bytes
 from agriseg.runs.folder import RunFolder
 
-__all__ = ["Run", "read_run", "write_record"]
+__all__ = ["Run", "read_outputs", "read_run", "write_record"]
 
 FORMAT = 1
 
@@ -68,6 +68,15 @@ def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     """Write run.json, the last file of a run."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, ensure_ascii=False) + "\n"
     write_bytes(folder.record, text.encode())
+
+
+def read_outputs(folder: RunFolder) -> dict[str, int]:
+    """Names and sizes of what the run that is recorded in a folder left there; may be empty."""
+    try:
+        outputs = json.loads(folder.record.read_text(encoding="utf-8"))["outputs"]
+        return {str(name): int(size) for name, size in outputs.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def read_run(path: str | Path, *, only_rasters: bool = False) -> Run:

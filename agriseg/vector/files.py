@@ -25,7 +25,7 @@ import shapely
 from numpy.typing import NDArray
 
 from agriseg.errors import OutputError
-from agriseg.raster.writer import replacing
+from agriseg.raster.writer import replacing, sweep_abandoned
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -203,6 +203,7 @@ def write_polygons(
     assert first is not None, "no batch, so no columns"
     stream = _Stream(path, itertools.chain([first], source), _schema(first), crs, layer)
     del first
+    sweep_abandoned(path)
     try:
         with replacing(path) as beside:
             # GDAL wants the ending; what begins with the name of `beside` is cleared away with it.
@@ -217,6 +218,9 @@ def write_polygons(
                     path.with_name(path.name + ending).unlink(missing_ok=True)
             os.replace(part, beside)
     except BaseException as error:
+        if stream.fault is None and "batch from stream" in str(error):
+            # Ctrl-C reached Arrow's own code, which tells GDAL no more than that.
+            raise KeyboardInterrupt from error
         if stream.fault is None or error is stream.fault:
             raise
         raise stream.fault from stream.fault.__cause__

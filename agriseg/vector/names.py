@@ -36,7 +36,8 @@ def read_names(path: str) -> dict[int, str]:
     they came from.
     """
     try:
-        with MemoryFile(ext=".vrt") as memory:
+        # Inside an Env what GDAL has to say goes to the log, and not to the user's screen.
+        with rasterio.Env(), MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(path, memory.name, driver="VRT")
             text = memory.read(_MAX_XML + 1)
     except _COPY_FAULTS:

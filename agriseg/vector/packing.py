@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from agriseg.vector.strip import Arcs, Regions, Strip
 
 __all__ = ["pack", "unpack"]
 
+_VERSION = b"agriseg borders 1\n"
 _ARCS = [field.name for field in fields(Arcs)]
 _REGIONS = [field.name for field in fields(Regions)]
 
 
-def pack(strips: Sequence[Strip]) -> memoryview:
-    """Strips that follow each other as an .npz archive."""
+def pack(strips: Sequence[Strip]) -> bytes:
+    """Strips that follow each other as an .npz archive behind a checksum."""
     arrays = {"count": np.array(len(strips))}
     for k, strip in enumerate(strips):
         arrays[f"{k}_place"] = np.array([strip.row_off, strip.height, strip.width])
@@ -29,20 +30,26 @@ def pack(strips: Sequence[Strip]) -> memoryview:
         arrays |= {f"{k}_regions_{name}": getattr(strip.regions, name) for name in _REGIONS}
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)
-    return file.getbuffer()
+    packed = file.getvalue()
+    return _head(packed) + packed
 
 
 def unpack(data: bytes) -> list[Strip]:
     """The strips that `pack` made bytes of.
 
     Raises:
-        ValueError: They are damaged.
+        ValueError: They are damaged, or of another version.
     """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as packed:
-            return [_unpacked(packed, k) for k in range(int(packed["count"]))]
-    except (BadZipFile, EOFError, KeyError, OSError) as error:
-        raise ValueError(f"damaged strips: {error}") from error
+    head, packed = data[: len(_head(b""))], data[len(_head(b"")) :]
+    if head != _head(packed):
+        raise ValueError("strips of another version, or damaged")
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        return [_unpacked(arrays, k) for k in range(int(arrays["count"]))]
+
+
+def _head(packed: bytes) -> bytes:
+    """Version and checksum: a damaged archive fails in many ways, some of them silent."""
+    return _VERSION + hashlib.sha256(packed).digest()
 
 
 def _unpacked(packed: Mapping[str, NDArray[Any]], k: int) -> Strip:

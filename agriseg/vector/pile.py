@@ -49,6 +49,7 @@ class Pile:
                 self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
             for waiting in self._parts:
                 self._file.write(np.ascontiguousarray(waiting, np.int32).data)
+            self._file.flush()
         except OSError as error:
             raise OutputError(
                 f"borders of the map cannot be kept in {self._folder}: {error.strerror}; free some "
@@ -61,6 +62,5 @@ class Pile:
         if self._file is None:
             empty = np.zeros((0, 2), np.int32)
             return np.concatenate(self._parts) if self._parts else empty
-        self._file.flush()
         shape = (self._bytes // 8, 2)
-        return np.memmap(self._file, np.int32, mode="r+", shape=shape)
+        return np.memmap(self._file, np.int32, mode="r", shape=shape)

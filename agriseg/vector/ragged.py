@@ -117,6 +117,7 @@ def _preorder(after: Ints, starts: Ints) -> Ints:
     indptr[-1] -= 1  # the last helper has no helper after it
     indices = np.concatenate([after[has_next], children.ravel()[:-1]])
     size = count + chains
+    assert size < 2**31, "more borders than scipy can count"
     graph = csr_array(
         (np.ones(len(indices), np.int8), indices.astype(np.int32), indptr.astype(np.int32)),
         shape=(size, size),

@@ -141,12 +141,13 @@ class Segments:
         rows = []
         for value in np.unique(values).tolist():
             mine = self.selected[values == value]
+            area = float(self.measures.areas_m2[mine].sum())
             rows.append(
                 {
                     "class_id": value,
                     "class_name": _name(self.names, value),
                     "polygons": len(mine),
-                    "area_m2": float(self.measures.areas_m2[mine].sum()),
+                    "area_m2": None if math.isnan(area) else area,
                 }
             )
         return rows
@@ -255,6 +256,11 @@ def _wanted(values: NDArray[np.int64], names: Mapping[int, str], options: Polygo
         there = ", ".join(_name(names, value) for value in known)
         raise OptionError(f"--{option} {text}: there is no such class; there are {there}")
 
+    if options.classes is not None and not options.classes:
+        raise OptionError("--classes is empty; name at least one class, or leave it out")
     chosen = known if options.classes is None else [number(c, "classes") for c in options.classes]
     left_out = {number(c, "omit") for c in options.omit}
-    return np.array([value for value in chosen if value not in left_out], np.int64)
+    wanted = [value for value in chosen if value not in left_out]
+    if known and not wanted:
+        raise OptionError("--classes and --omit leave no class over; there would be no polygon")
+    return np.array(wanted, np.int64)

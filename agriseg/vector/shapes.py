@@ -20,8 +20,6 @@ __all__ = ["Shapes", "Simplified"]
 # Vertices in memory as polygons at a time.
 _BATCH = 1 << 20
 
-Floats = NDArray[np.float64]
-
 
 class Shapes:
     """The polygons of all regions, in map coordinates.

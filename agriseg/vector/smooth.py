@@ -23,6 +23,7 @@ method (in GEOS) leaves out what deviates little.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ _UNIT = 2
 _FLAT = 0.2
 _CHUNK = 1 << 20
 _STRICTLY = 1 - 1e-6
+_TRIES = 8
 
 _Bools = NDArray[np.bool_]
 
@@ -88,9 +90,9 @@ def smooth(network: Network, limit: float = HALF_PIXEL, scratch: Path | None = N
     def work(part: slice) -> tuple[NDArray[np.int32], Ints]:
         return _smooth_chunk(arcs, is_ring[part], is_fixed[part], limit, part)
 
-    for xy, count in in_threads(work, chunks(arcs.offsets, _CHUNK)):
+    for xy, lengths in in_threads(work, chunks(arcs.offsets, _CHUNK)):
         pile.add(xy)
-        counts.append(count)
+        counts.append(lengths)
     return Lines(pile.done(), offsets_of(np.concatenate(counts)))
 
 
@@ -99,16 +101,19 @@ def _smooth_chunk(
 ) -> tuple[NDArray[np.int32], Ints]:
     path = _Path.of(arcs, is_ring, is_fixed, part)
     is_step = path.steps()
-    for _ in range(8):
+    for tries in count():
         knots = path.knots(is_step)
-        off = path.deviation(knots)
-        bad = off >= _UNIT * limit * _STRICTLY
+        bad = path.deviation(knots) >= _UNIT * limit * _STRICTLY
         if not bad.any():
             break
         # Only for limits under half a pixel: these steps stay.
-        is_step[:-1] &= ~(bad[:-1] | bad[1:])
-    else:
-        knots = path.knots(np.zeros_like(is_step))
+        if tries < _TRIES:
+            is_step[:-1] &= ~(bad[:-1] | bad[1:])
+        else:
+            # A long diagonal would unravel step by step: it stays as a whole.
+            unravels = np.zeros(len(is_ring), bool)
+            unravels[path.arc[bad]] = True
+            is_step &= ~unravels[path.arc]
     flat = path.flattened(knots, limit)
     return path.opened(flat, limit)
 

@@ -224,6 +224,7 @@ def open_classes(
     confidence: str | os.PathLike[str] | bool | None = None,
     nodata: float | None = None,
     names: Mapping[int, str] | None = None,
+    needs_crs: bool = True,
 ) -> ClassRaster:
     """Look at a class raster; no pixels are read.
 
@@ -236,6 +237,7 @@ def open_classes(
             classes.tif, as runs leave it; False for none.
         nodata: A value that is no class, beside those that the file declares.
         names: Names of classes; they go before those in the file.
+        needs_crs: Refuse a raster without a CRS.
 
     Raises:
         InputError: It is no class raster, its place on the ground is unknown, or the confidence
@@ -250,7 +252,7 @@ def open_classes(
             f'classes, convert them: gdal_translate -ot Byte "{source.path}" classes.tif (-ot '
             "Int32 for values beyond 0..255), or Raster > Conversion > Translate in QGIS"
         )
-    if source.geobox.crs is None:
+    if source.geobox.crs is None and needs_crs:
         raise InputError(
             f"{source.path} has no CRS, so where its segments lie and how large they are is "
             f'unknown; assign the right one: gdal_edit.py -a_srs EPSG:... "{source.path}"'

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 import numpy as np
+import rasterio
 
-from agriseg.errors import InputError
+from agriseg.errors import InputError, OutputError
 from agriseg.vector.files import check_format, write_polygons
 from agriseg.vector.parallel import in_threads
 from agriseg.vector.segments import (
@@ -81,8 +82,10 @@ def vectorize(
             fit into memory.
         min_area_m2: Regions that are smaller on the ground become part of the neighbour with the
             longest common border. By default those of fewer than four pixels; 0 keeps all.
-        simplify_m: How far borders may move, in metres; by default less than half a pixel, 0 leaves
-            them on the pixel edges. Borders against nodata never move.
+        simplify_m: By default borders move by less than half a pixel; 0 leaves them on the pixel
+            edges. More than half a pixel, in metres, is a tolerance: corners whose triangle is
+            smaller than its square go, small bays and lobes with them, and small polygons lose
+            area. Borders against nodata never move.
         classes: Only these classes, by name or number.
         omit: All but these classes.
         split_large: Cut polygons with more than 200,000 pixel edges around along every 1024th row.
@@ -136,6 +139,7 @@ def make_segments(
     scratch = None
     if out is not None:
         check_format(Path(out), source.geobox.crs)
+        _refuse_overwriting(Path(out), source)
         scratch = Path(out).absolute().parent
     sure = Confidence(source.step, source.step_offset) if source.confidence is not None else None
     strips = trace_raster(source)
@@ -152,6 +156,16 @@ def make_segments(
     return segments
 
 
+def _refuse_overwriting(out: Path, source: ClassRaster) -> None:
+    # A GeoPackage may hold a raster, too.
+    for path in (source.path, source.confidence):
+        if path is not None and Path(path).resolve() == out.resolve():
+            raise OutputError(
+                f"{out} is the raster itself, which the polygons would replace; give another file "
+                "with -o"
+            )
+
+
 def trace_raster(source: ClassRaster) -> Iterator[Strip]:
     """Trace a raster by bands of rows, in threads, a few bands ahead.
 
@@ -160,7 +174,8 @@ def trace_raster(source: ClassRaster) -> Iterator[Strip]:
     """
 
     def work(band: tuple[int, int]) -> list[Strip]:
-        rows = source.read(*band)
+        with rasterio.Env():
+            rows = source.read(*band)
         strips = trace_band(
             rows.classes, rows.valid, band[0], steps=rows.steps, known=rows.has_steps
         )

@@ -19,6 +19,8 @@ from agriseg.errors import AgrisegError
 from agriseg.pipeline import SegmentOptions, prepare
 from agriseg.pipeline.swath import run_swath
 from agriseg.raster import open_scene
+from agriseg.runs.ledger import Ledger
+from agriseg.tiling import ChipGrid, FinishedRows
 from tests.support import Smooth, class_field, leftovers, read_classes, result_bytes, write_raster
 
 
@@ -121,7 +123,7 @@ def test_without_resume_everything_is_made_anew(scene: Path, tmp_path: Path) -> 
         agriseg.segment(scene, tmp_path, model=Counting(allowed=(False,)), chip=32, resume=False)
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "absent"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "absent", "flipped"])
 def test_borders_that_were_lost_are_found_again(scene: Path, tmp_path: Path, damage: str) -> None:
     agriseg.segment(scene, tmp_path / "plain", model=Smooth(), chip=16, overlap=6)
     options = SegmentOptions(chip=16, overlap=6)
@@ -129,14 +131,21 @@ def test_borders_that_were_lost_are_found_again(scene: Path, tmp_path: Path, dam
     job.ledger.create()
     for swath in job.plan:
         run_swath(job, swath)
-    traced = sorted(job.ledger.folder.glob("row-*.npz"))
-    assert len(traced) == job.plan.grid.rows
+    traced = sorted(job.ledger.folder.glob("*.borders"))
+    assert len(traced) >= job.plan.grid.rows
     for path in traced[::2]:
         content = path.read_bytes()
         if damage == "absent":
             path.unlink()
         else:
-            path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"\0" * 99)
+            flipped = bytearray(content)
+            flipped[len(content) // 2] ^= 4
+            damaged = {
+                "cut": content[: len(content) // 2],
+                "garbage": bytes(99),
+                "flipped": flipped,
+            }
+            path.write_bytes(damaged[damage])
     agriseg.segment(scene, tmp_path / "out", model=Smooth(), chip=16, overlap=6)
     assert result_bytes(tmp_path / "out/scene") == result_bytes(tmp_path / "plain/scene")
 
@@ -184,3 +193,86 @@ def test_the_record_lists_the_layer(scene: Path, tmp_path: Path) -> None:
     record = json.loads((run.path / "run.json").read_text())
     assert record["outputs"]["segments.gpkg"] == run.segments.stat().st_size
     assert record["seconds"]["polygons"] >= 0
+
+
+def test_a_run_that_is_stopped_between_two_layers_keeps_neither(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GeoPackages of different polygons are often equal in size: the record must not be old."""
+    first = agriseg.segment(scene, tmp_path, model=Counting(), chip=32, min_area_m2=0.002)
+    found = result_bytes(first.path)
+
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    busy = Counting(allowed=(False,))
+    with monkeypatch.context() as patch:
+        patch.setattr("agriseg.pipeline.run.write_segments", stop)
+        with pytest.raises(KeyboardInterrupt):
+            agriseg.segment(scene, tmp_path, model=busy, chip=32, min_area_m2=0.01)
+    again = agriseg.segment(scene, tmp_path, model=busy, chip=32, min_area_m2=0.002)
+    assert not again.resumed
+    assert result_bytes(again.path) == found
+
+
+def test_rasters_that_are_damaged_are_made_again(scene: Path, tmp_path: Path) -> None:
+    run = agriseg.segment(scene, tmp_path, model=Counting(), chip=32, polygons=False)
+    found = result_bytes(run.path)
+    content = bytearray(run.classes.read_bytes())
+    with rasterio.open(run.classes) as dataset:
+        start = int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    content[start : start + 200] = b"\xff" * 200
+    run.classes.write_bytes(content)
+    with pytest.raises(AgrisegError, match=r"damaged.*run the same command again"):
+        agriseg.segment(scene, tmp_path, model=Counting(), chip=32)
+    again = agriseg.segment(scene, tmp_path, model=Counting(), chip=32)
+    assert again.classes.read_bytes() == found["classes.tif"]
+    assert again.segments is not None
+
+
+def test_files_of_others_are_left_alone(scene: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    (folder / "segments.gpkg").write_bytes(b"mine")
+    agriseg.segment(scene, tmp_path, model=Smooth(), chip=32, polygons=False)
+    assert (folder / "segments.gpkg").read_bytes() == b"mine"
+
+
+def test_work_on_the_polygons_is_not_lost_without_a_word(scene: Path, tmp_path: Path) -> None:
+    run = agriseg.segment(scene, tmp_path, model=Counting(), chip=32)
+    with open(run.segments, "ab") as file:
+        file.write(b"edited")
+    job = prepare(open_scene(scene), Counting(), run.path, SegmentOptions(chip=32))
+    assert any("was changed since it was made" in line for line in job.warnings)
+
+
+def test_borders_found_beside_the_prediction_are_used(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SegmentOptions(chip=16, overlap=6, swaths=2)
+    job = prepare(open_scene(scene), Smooth(), tmp_path / "out" / "scene", options)
+    job.ledger.create()
+    for swath in reversed(list(job.plan)):
+        run_swath(job, swath)
+    names = {path.stem for path in job.ledger.folder.glob("*.borders")}
+    assert names == {piece.path.stem for piece in job.ledger.pieces()}
+    assert {name.partition("-")[0] for name in names} == {"row", "body", "seam"}
+
+    def never(*args: object) -> None:
+        raise AssertionError("traced again")
+
+    monkeypatch.setattr("agriseg.runs.ledger._trace", never)
+    agriseg.segment(scene, tmp_path / "out", model=Smooth(), chip=16, overlap=6, swaths=2)
+
+
+def test_rows_that_are_made_anew_take_their_borders_along(tmp_path: Path) -> None:
+    grid = ChipGrid(16, 20, 16, 0)
+    ledger = Ledger(tmp_path / "rows", grid)
+    ledger.create()
+    for value in (0, 1):
+        planes = np.full((2, 16, 20), value, np.uint8)
+        rows = FinishedRows(grid.finished_by(0), planes[0], planes[1], None)
+        ledger.store(0, rows, np.ones((16, 20), bool), None, None)
+        ledger.trace(0)
+        (strip,) = ledger.borders()
+        assert strip.regions.value.tolist() == [value]

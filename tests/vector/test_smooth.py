@@ -89,15 +89,32 @@ def test_burning_gives_the_map_back(map_: Map, min_pixels: int, limit: float) ->
         assert (values[burnt[map_.valid] - 1] == map_.classes[map_.valid]).all()
 
 
-@given(cut_maps(16))
-def test_lines_do_not_depend_on_the_cuts_nor_on_the_chunks(cut: tuple[Map, list[int]]) -> None:
+@given(cut_maps(16), st.sampled_from([0.26, 0.3, 0.36, 0.5]))
+def test_lines_do_not_depend_on_the_cuts_nor_on_the_chunks(
+    cut: tuple[Map, list[int]], limit: float
+) -> None:
     map_, cuts = cut
-    one = smooth(network_of(map_))
+    one = smooth(network_of(map_), limit)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_CHUNK", 7)
-        other = smooth(network_of(map_, cuts))
+        other = smooth(network_of(map_, cuts), limit)
     assert one.xy.tolist() == other.xy.tolist()
     assert one.offsets.tolist() == other.offsets.tolist()
+
+
+@pytest.mark.parametrize("limit", [0.26, 0.3])
+def test_a_long_diagonal_changes_no_line_but_its_own(limit: float) -> None:
+    """Under these limits it unravels step by step, far longer than any border beside it."""
+    noise = np.random.default_rng(5).integers(0, 2, (50, 30)).astype(np.uint8)
+    stairs = np.tri(50, dtype=np.uint8)
+    beside = np.full((50, 1), 9, np.uint8)
+    found = []
+    for left in (np.zeros_like(stairs), stairs):
+        classes = np.hstack([left, beside, noise])
+        network = network_of(Map(classes, classes != 9))
+        lines = pieces(smooth(network, limit))
+        found.append(sorted(line.tolist() for line in lines if line[:, 0].min() > 50))
+    assert found[0] == found[1]
 
 
 def slanted(across: int, along: int, is_steep: bool) -> tuple[Network, int]:
