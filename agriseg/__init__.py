@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
     from agriseg.vector import vectorize
-    from agriseg.workflow import segment
+    from agriseg.workflow import bench, segment
 
 __all__ = [
     "AgrisegError",
@@ -34,6 +34,7 @@ __all__ = [
     "Run",
     "Scene",
     "__version__",
+    "bench",
     "describe_scene",
     "load_model",
     "open_scene",
@@ -50,7 +51,7 @@ _HOMES = {
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
     "agriseg.runs": ("Run", "read_run"),
     "agriseg.vector": ("vectorize",),
-    "agriseg.workflow": ("segment",),
+    "agriseg.workflow": ("bench", "segment"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

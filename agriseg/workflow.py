@@ -1,18 +1,28 @@
-"""The verb `segment`: open, check, predict, write."""
+"""The verbs `segment` (open, check, predict, write) and `bench`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypedDict, Unpack, cast
 
 from agriseg.errors import OptionError
 from agriseg.models import Predictor, load_model
-from agriseg.pipeline import Job, Progress, SegmentOptions, prepare, reserve, run_job
+from agriseg.pipeline import (
+    Bench,
+    Job,
+    Progress,
+    SegmentOptions,
+    measure_job,
+    prepare,
+    reserve,
+    run_job,
+)
 from agriseg.raster import Inputs, Scene, SceneOptions, narrow, open_scene
 from agriseg.runs import Run
 
-__all__ = ["DEFAULT_MODEL", "Listener", "SegmentKeywords", "segment"]
+__all__ = ["DEFAULT_MODEL", "Listener", "SegmentKeywords", "bench", "segment"]
 
 DEFAULT_MODEL = "index-baseline"
 
@@ -89,19 +99,7 @@ def segment(
     Raises:
         AgrisegError: Something the user can mend; raised before any work where it can be known.
     """
-    unknown = sorted(set(options) - SegmentKeywords.__optional_keys__)
-    if unknown:
-        raise TypeError(f"segment() has no option {unknown[0]!r}")
-    many = isinstance(inputs, Sequence) and not isinstance(inputs, str)
-    given = list(cast("Sequence[Inputs | Scene]", inputs)) if many else [cast("Inputs", inputs)]
-    if not given:
-        raise OptionError("no raster was given; name at least one")
-    predictor = _predictor(model if model is not None else DEFAULT_MODEL, options)
-    scenes = [_scene(one, options, alone=len(given) == 1) for one in given]
-    _refuse_same_folder(scenes, Path(out))
-    how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
-    # Every scene is checked before the first is segmented.
-    jobs = [prepare(scene, predictor, Path(out) / scene.name, how) for scene in scenes]
+    many, jobs = _jobs(inputs, Path(out), model, options, "segment")
     reserve(jobs)
     runs = []
     for job in jobs:
@@ -112,6 +110,53 @@ def segment(
             listener.end(run)
         runs.append(run)
     return runs if many else runs[0]
+
+
+def bench(
+    inputs: Inputs | Scene | Sequence[Inputs | Scene],
+    *,
+    model: str | Path | Predictor | None = None,
+    **options: Unpack[SegmentKeywords],
+) -> Bench | list[Bench]:
+    """Measure what `segment` will take on this machine; some chips are read, nothing is written.
+
+    Args:
+        inputs: As in `segment`.
+        model: As in `segment`.
+        **options: As in `segment`.
+
+    Returns:
+        What was measured, or a list where a list was given.
+
+    Raises:
+        AgrisegError: Something the user can mend.
+    """
+    many, jobs = _jobs(inputs, Path(os.curdir), model, options, "bench")
+    found = [measure_job(job) for job in jobs]
+    return found if many else found[0]
+
+
+def _jobs(
+    inputs: Inputs | Scene | Sequence[Inputs | Scene],
+    out: Path,
+    model: str | Path | Predictor | None,
+    options: SegmentKeywords,
+    verb: str,
+) -> tuple[bool, list[Job]]:
+    """Whether a list was given, and what is to be done for each scene, all checked."""
+    unknown = sorted(set(options) - SegmentKeywords.__optional_keys__)
+    if unknown:
+        raise TypeError(f"{verb}() has no option {unknown[0]!r}")
+    many = isinstance(inputs, Sequence) and not isinstance(inputs, str)
+    given = list(cast("Sequence[Inputs | Scene]", inputs)) if many else [cast("Inputs", inputs)]
+    if not given:
+        raise OptionError("no raster was given; name at least one")
+    predictor = _predictor(model if model is not None else DEFAULT_MODEL, options)
+    scenes = [_scene(one, options, alone=len(given) == 1) for one in given]
+    _refuse_same_folder(scenes, out)
+    how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
+    # Every scene is checked before the first is segmented.
+    return many, [prepare(scene, predictor, out / scene.name, how) for scene in scenes]
 
 
 def _predictor(model: str | Path | Predictor, options: SegmentKeywords) -> Predictor:

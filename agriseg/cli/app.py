@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from agriseg._version import __version__
+from agriseg.cli.bench import bench
 from agriseg.cli.info import info
 from agriseg.cli.segment import segment
 from agriseg.cli.vectorize import vectorize
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(vectorize)
 app.command()(info)
+app.command()(bench)
 
 
 def _version(wanted: bool) -> None:

@@ -19,10 +19,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
 from rasterio.windows import Window
 
 import agriseg
-from agriseg.models import BandInput, ModelCard, build_network, load_model, save_model
+from agriseg.models import (
+    BandInput,
+    ModelCard,
+    as_numpy,
+    build_network,
+    load_model,
+    read_weights,
+    save_model,
+)
 from agriseg.pipeline import SegmentOptions, prepare
 from agriseg.pipeline.run import assemble
 from agriseg.raster import SceneReader, open_scene
@@ -84,6 +93,26 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(path, card, build_network(card).state_dict())
 
 
+def torchgeo_recipe(scene: Path, card: ModelCard, network: torch.nn.Module) -> None:
+    """What a tutorial does: chips that overlap by a quarter, float32, argmax, no merge."""
+    from torch.utils.data import DataLoader
+    from torchgeo.datasets import RasterDataset, stack_samples
+    from torchgeo.samplers import GridGeoSampler
+
+    dataset = RasterDataset(str(scene.parent))
+    loader = DataLoader(
+        dataset,
+        batch_size=4,
+        sampler=GridGeoSampler(dataset, size=512, stride=384),
+        collate_fn=stack_samples,
+    )
+    mean, std = (torch.from_numpy(v).reshape(1, -1, 1, 1) for v in (card.means, card.stds))
+    with torch.inference_mode():
+        for batch in loader:
+            found = network((batch["image"].float() * 1e-4 - mean) / std).argmax(1).to(torch.uint8)
+            assert found.shape[1:] == (512, 512)
+
+
 def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
@@ -123,16 +152,26 @@ def test_whole_run_against_its_stages(
     model(batch)
     bare = [seconds(lambda: model(batch)) for _ in range(8)]
     speed["bare network, one chip again and again"] = 1024 * 1024 / 1e6 / float(np.median(bare))
-    whole = seconds(lambda: agriseg.segment(scene_path, tmp_path / "out", model=model))
+    whole = seconds(
+        lambda: agriseg.segment(scene_path, tmp_path / "out", model=model, polygons=False)
+    )
     speed["whole run, from the file to finished COGs"] = megapixels / whole
     speed["reading alone"] = megapixels / seconds(read)
     speed["merging alone (numpy)"] = megapixels / seconds(merge)
-    job = prepare(scene, model, tmp_path / "again", SegmentOptions())
+    job = prepare(scene, model, tmp_path / "again", SegmentOptions(polygons=False))
     job.ledger.create()
     from agriseg.pipeline.swath import run_swath
 
     for swath in job.plan:
         run_swath(job, swath)
+    network = build_network(model.card)
+    network.load_state_dict(read_weights(model_path, model.card))
+    network.eval()
+    if SIDE <= 4096:
+        recipe = seconds(lambda: torchgeo_recipe(scene_path, model.card, network))
+        speed["torchgeo's recipe: 512/384, float32, no merge"] = megapixels / recipe
+    exact = load_model(model_path, engine="torch", precision="float32")
+    same = float((as_numpy(exact(batch)).argmax(1) == as_numpy(model(batch)).argmax(1)).mean())
     speed["assembling both COGs alone"] = megapixels / seconds(lambda: assemble(job))
 
     share = (
@@ -148,5 +187,6 @@ def test_whole_run_against_its_stages(
             print(f"  {name:44} {value:8.2f} Mpixel/s")
         print(f"  {'share of the bare speed that the run keeps':44} {share:8.0%}")
         print(f"  {'share that overlapping chips would leave':44} {overlap:8.0%}")
+        print(f"  {'classes equal to those of float32 torch':44} {same:9.3%}")
         print(f"  {'peak memory of this process':44} {peak:8.0f} MB")
     assert share > 0

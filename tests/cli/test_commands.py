@@ -202,3 +202,18 @@ def test_words() -> None:
         numerics_words('{"engine": "torch", "device": "cpu", "precision": "bfloat16"}')
         == "torch on cpu, bfloat16"
     )
+
+
+def test_bench_tells_what_a_run_will_take(field: Path, tmp_path: Path) -> None:
+    done = agriseg("bench", field)
+    assert done.returncode == 0, done.stderr
+    for word in ("my field", "numpy", "reading", "predict", "limited by", "GB of memory"):
+        assert word in done.stdout
+    told = json.loads(agriseg("bench", field, "--chip", 32, "--overlap", 8, "--json").stdout)
+    assert told[0]["pixels"] == 60 * 80
+    assert told[0]["predicted_pixels"] > told[0]["pixels"]
+    assert told[0]["read_mpx_s"] > 0
+    assert told[0]["seconds"] > 0
+    assert told[0]["limited_by"] in ("reading", "predicting")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my field.tif"]
+    assert agriseg("bench", tmp_path / "absent.tif").returncode == 2
