@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agriseg.cli import options as opt
-from agriseg.cli.words import count_words, time_words
+from agriseg.cli.words import count_words, numerics_words, time_words
 
 __all__ = ["bench"]
 
@@ -69,7 +69,7 @@ def bench(
         why = f" ({one.why})" if one.why else ""
         seen = one.predicted_pixels / one.pixels
         print(f"{one.scene}  {count_words(one.pixels, 'pixel')}, seen {seen:.2f} times by chips")
-        print(f"  engine    {one.engine}{why}")
+        print(f"  engine    {numerics_words(one.numerics)}{why}")
         print(f"  reading   {one.read_mpx_s:8.2f} Mpixel/s")
         print(f"  predict   {one.predict_mpx_s:8.2f} Mpixel/s")
         print(

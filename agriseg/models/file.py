@@ -102,7 +102,12 @@ def load_model(
         return augmented(_loaded(path, card, numerics, trust=trust), tta)
     except (EngineError, ImportError, OSError) as error:
         if engine != "auto" or numerics.engine == "torch":
-            raise
+            if isinstance(error, ModelError):
+                raise
+            raise EngineError(
+                f"--engine {numerics.engine}: it cannot be loaded ({error}); reinstall it, or use "
+                "--engine torch"
+            ) from error
         why = f"{numerics.engine} failed: {' '.join(str(error).split())[:200]}"
     numerics = resolve_numerics(
         engine="torch", device=device, precision=precision, batch=batch, threads=threads

@@ -109,13 +109,10 @@ class OpenVinoPredictor:
         }
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
-        """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance.
-
-        They are overwritten by the next call.
-        """
-        data = np.ascontiguousarray(batch)
-        result = self._request.infer({0: data}, share_inputs=True, share_outputs=True)
-        return torch.from_numpy(result[0])
+        """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance."""
+        # A copy of the result, which takes 3 ms: else the next call would write into this one's.
+        found = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        return torch.from_numpy(found[0])
 
 
 def _openvino() -> Any:

@@ -29,7 +29,7 @@ class Bench:
         scene: Its name.
         pixels: Pixels of the raster.
         predicted_pixels: The same, with overlaps counted as often as they are seen.
-        engine: What computes the model, on which device, in which precision.
+        numerics: What computes the model, on which device, in which precision: the numerics key.
         why: Why this engine.
         read_mpx_s: Reading and decoding chips, in megapixels a second.
         predict_mpx_s: The model on chips in memory, in megapixels a second.
@@ -41,7 +41,7 @@ class Bench:
     scene: str
     pixels: int
     predicted_pixels: int
-    engine: str
+    numerics: str
     why: str
     read_mpx_s: float
     predict_mpx_s: float
@@ -62,12 +62,11 @@ def measure_job(job: Job) -> Bench:
     probes = [probe(job) for _ in range(_TRIES)]
     predict = max(found.pixels_per_second for found in probes)
     told = about(job.predictor)
-    engine = [str(told[name]) for name in ("engine", "device", "precision") if name in told]
     return Bench(
         scene=job.scene.name,
         pixels=estimate.pixels,
         predicted_pixels=estimate.predicted_pixels,
-        engine=", ".join(engine) or job.predictor.card.name,
+        numerics=job.numerics,
         why=str(told.get("why", "")),
         read_mpx_s=read / 1e6,
         predict_mpx_s=predict / 1e6,
