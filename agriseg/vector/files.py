@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from agriseg.errors import OutputError
 from agriseg.raster.writer import replacing, sweep_abandoned
+from agriseg.vector.lonlat import to_lonlat, wkt_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,8 +49,6 @@ _GDAL_OPTIONS = {
     "OGR_SQLITE_SYNCHRONOUS": "OFF",
 }
 _GDAL_LOCK = threading.RLock()
-
-_Turn = Callable[[NDArray[np.object_]], NDArray[np.object_]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class _Stream:
         """(bounds (n, 4), rows) of one group after the other."""
         import pyarrow as pa
 
-        turn = _to_lonlat(self.path, self.crs) if form.lonlat else None
+        turn = to_lonlat(self.path, self.crs) if form.lonlat else None
         try:
             for group in _regrouped(self.batches, form.rows):
                 shapes = turn(group.geometry) if turn else group.geometry
@@ -167,7 +166,7 @@ def check_format(path: Path, crs: rasterio.crs.CRS | None) -> None:
     if found:
         raise OutputError(f"{path} cannot be written: {found}")
     if FORMATS[ending].lonlat:
-        _to_lonlat(path, crs)
+        to_lonlat(path, crs)
 
 
 def write_polygons(
@@ -267,51 +266,6 @@ def _schema(batch: PolygonBatch) -> pa.Schema:
     return pa.schema([("geometry", pa.binary()), *columns])
 
 
-def _to_lonlat(path: Path, crs: rasterio.crs.CRS | None) -> _Turn:
-    """What turns polygons into those of RFC 7946: WGS 84, x to the east, exteriors leftwards.
-
-    Raises:
-        OutputError: There is no way from the CRS to longitude and latitude.
-    """
-    import pyproj
-
-    def refusal(why: str) -> OutputError:
-        return OutputError(
-            f"{path} cannot be written: GeoJSON holds longitude and latitude, and {why}; give a "
-            "name that ends in .gpkg instead, which keeps the coordinate system"
-        )
-
-    if not crs:
-        raise refusal("the polygons have no coordinate system")
-    try:
-        source = pyproj.CRS.from_wkt(_wkt(crs))
-        transformer = pyproj.Transformer.from_crs(source, "OGC:CRS84", always_xy=True)
-    except pyproj.exceptions.ProjError as error:
-        raise refusal("nothing leads there from the coordinate system of the polygons") from error
-
-    def turn(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1], errcheck=True))
-
-    def turned(geometry: NDArray[np.object_]) -> NDArray[np.object_]:
-        try:
-            lonlat = shapely.transform(geometry, turn)
-        except pyproj.exceptions.ProjError as error:
-            raise refusal("some polygons lie outside the area of their projection") from error
-        west, _, east, _ = shapely.bounds(lonlat).T
-        if not source.is_geographic and (east - west > 180).any():
-            raise refusal(
-                "polygons on both sides of the 180th meridian would reach around the whole Earth"
-            )
-        oriented: NDArray[np.object_] = shapely.orient_polygons(lonlat)
-        return oriented
-
-    return turned
-
-
-def _wkt(crs: rasterio.crs.CRS) -> str:
-    return str(crs.to_wkt(version="WKT2_2019"))
-
-
 def _write_gdal(part: Path, stream: _Stream, form: _Format) -> None:
     import pyarrow as pa
     import pyogrio
@@ -328,7 +282,7 @@ def _write_gdal(part: Path, stream: _Stream, form: _Format) -> None:
                 layer=stream.layer,
                 driver=form.driver,
                 geometry_type="MultiPolygon",
-                crs=_wkt(stream.crs) if stream.crs and not form.lonlat else None,
+                crs=wkt_of(stream.crs) if stream.crs and not form.lonlat else None,
                 **form.options,
             )
     except RuntimeError as error:
@@ -407,7 +361,7 @@ def _write_parquet(part: Path, stream: _Stream, form: _Format) -> None:
     geometry = {
         "encoding": "WKB",
         "geometry_types": ["MultiPolygon"],
-        "crs": pyproj.CRS.from_wkt(_wkt(stream.crs)).to_json_dict() if stream.crs else None,
+        "crs": pyproj.CRS.from_wkt(wkt_of(stream.crs)).to_json_dict() if stream.crs else None,
         "covering": {"bbox": {edge: ["bbox", edge] for edge in edges}},
     }
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
