@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypedDict, Unpack, cast
@@ -131,14 +132,14 @@ def bench(
     Raises:
         AgrisegError: Something the user can mend.
     """
-    many, jobs = _jobs(inputs, Path(os.curdir), model, options, "bench")
+    many, jobs = _jobs(inputs, None, model, options, "bench")
     found = [measure_job(job) for job in jobs]
     return found if many else found[0]
 
 
 def _jobs(
     inputs: Inputs | Scene | Sequence[Inputs | Scene],
-    out: Path,
+    out: Path | None,
     model: str | Path | Predictor | None,
     options: SegmentKeywords,
     verb: str,
@@ -153,7 +154,10 @@ def _jobs(
         raise OptionError("no raster was given; name at least one")
     predictor = _predictor(model if model is not None else DEFAULT_MODEL, options)
     scenes = [_scene(one, options, alone=len(given) == 1) for one in given]
-    _refuse_same_folder(scenes, out)
+    if out is None:  # nothing will be written: a place that nobody has
+        out = Path(os.devnull).parent / f"agriseg-{uuid.uuid4()}"
+    else:
+        _refuse_same_folder(scenes, out)
     how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
     # Every scene is checked before the first is segmented.
     return many, [prepare(scene, predictor, out / scene.name, how) for scene in scenes]

@@ -16,7 +16,6 @@ from agriseg.models.predictor import (
     about,
     adapt,
     batch_of,
-    fingerprint_of,
     new_accumulator,
     numerics_of,
 )
@@ -75,8 +74,9 @@ class Augmented:
         return batch_of(self._predictor)
 
     @property
-    def fingerprint(self) -> str:
-        return fingerprint_of(self._predictor)
+    def fingerprint(self) -> str | None:
+        """That of the predictor, if it has one."""
+        return getattr(self._predictor, "fingerprint", None)
 
     def for_scene(self, scene: Scene) -> Augmented:
         return Augmented(adapt(self._predictor, scene), self._tta)

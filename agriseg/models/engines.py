@@ -8,7 +8,6 @@ name, and a worker that comes to another key refuses.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import platform
 import re
@@ -88,7 +87,7 @@ class Numerics:
     def options(key: str) -> dict[str, Any]:
         """Arguments for `load_model` with which a worker comes to the same key, if it can."""
         plain = json.loads(key)
-        names = ("engine", "device", "precision", "batch", "threads")
+        names = ("engine", "device", "precision", "batch", "threads", "tta")
         return {name: plain[name] for name in names if plain.get(name, "any") != "any"}
 
 
@@ -128,7 +127,7 @@ def resolve_numerics(
     chosen, why = _engine(engine, where)
     return Numerics(
         engine=chosen,
-        engine_version=_version(chosen),
+        engine_version=_version(chosen) or "unknown",
         device=where,
         precision=_precision(precision, where),
         threads=threads or torch.get_num_threads(),
@@ -140,7 +139,7 @@ def resolve_numerics(
 
 def _engine(engine: str, device: str) -> tuple[str, str]:
     """The engine, and why it is this one."""
-    has_openvino = importlib.util.find_spec("openvino") is not None
+    has_openvino = _version("openvino") is not None
     if engine == "openvino":
         if device != "cpu":
             raise OptionError(
@@ -163,12 +162,16 @@ def _engine(engine: str, device: str) -> tuple[str, str]:
     return "openvino", "made for x86 processors"
 
 
-def _version(engine: str) -> str:
+def _version(engine: str) -> str | None:
+    """The version of an engine's library, or None where it is not installed."""
     if engine == "torch":
         import torch
 
         return str(torch.__version__)
-    return importlib.metadata.version(engine)
+    try:
+        return importlib.metadata.version(engine)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def numpy_isa() -> str:

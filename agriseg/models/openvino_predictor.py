@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agriseg.errors import ModelError
 from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError, Numerics
@@ -29,6 +30,8 @@ from agriseg.tiling import ChipGrid
 
 __all__ = ["OpenVinoPredictor", "load"]
 
+# bfloat16 moves probabilities by a hundredth or so, and rarely one as far as this.
+_FAR, _OFTEN = 0.25, 0.05
 _PRECISIONS = {"bfloat16": "bf16", "float32": "f32"}
 
 
@@ -111,7 +114,15 @@ class OpenVinoPredictor:
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance."""
         # A copy of the result, which takes 3 ms: else the next call would write into this one's.
-        found = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        try:
+            found = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        except RuntimeError as error:
+            n, _, height, width = batch.shape
+            said = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"model {self.card.name!r}: OpenVINO failed on {n} chip(s) of {width} x {height} "
+                f"pixels ({said}); use a smaller --chip, or --engine torch"
+            ) from error
         return torch.from_numpy(found[0])
 
 
@@ -126,7 +137,7 @@ def _openvino() -> Any:
 def _compiled(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> Any:
     """What answers requests of any height and width."""
     side = max(card.stride, 64 // card.stride * card.stride)
-    shape = [numerics.batch, len(card.bands), -1, -1]
+    shape = [-1, len(card.bands), -1, -1]
     example = torch.zeros(numerics.batch, len(card.bands), side, side)
     whole = _Whole(card, copy.deepcopy(network)).eval()
     options = {
@@ -139,7 +150,15 @@ def _compiled(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> 
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # of the tracer, which nobody can act upon
             model = openvino.convert_model(whole, example_input=example, input=shape)
-        return openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+            request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+            # The conversion follows one example: see that it did not take its size for a constant.
+            size = (1, len(card.bands), 2 * side, side + card.stride)
+            data = np.random.default_rng(0).standard_normal(size, np.float32)
+            off = torch.from_numpy(request.infer({0: data})[0]) - whole(torch.from_numpy(data))
+        share = float((off.abs() > _FAR).float().mean())
+        if share > _OFTEN:
+            raise ValueError(f"{share:.0%} of its outputs are not those of torch")
+        return request
     except ImportError:
         raise
     except Exception as error:

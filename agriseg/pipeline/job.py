@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import rasterio
 
 from agriseg._version import __version__
@@ -43,7 +44,7 @@ _POLYGONS_FORMAT = 1
 # Compressed class and confidence maps take well under a byte a pixel; twice, for rows and COGs.
 _DISK_BYTES_PER_PLANE = 0.6
 # Borders and segments.gpkg in a map of plants a few dm wide; smoother maps need less.
-_DISK_BYTES_FOR_POLYGONS, _MEMORY_BYTES_FOR_POLYGONS = 2.5, 12
+_DISK_BYTES_FOR_POLYGONS, _MEMORY_BYTES_FOR_POLYGONS = 2.5, 6
 _DISK_FLOOR = 4 << 20
 _CACHE_FOR_TILES, _CACHE_FOR_STRIPS = 128 << 20, 1 << 30
 
@@ -252,6 +253,7 @@ def prepare(
             *describe_scene(scene).warnings,
             *_replaced(facts, run_folder),
             *_changed(run_folder),
+            *(_large_polygons(grid) if options.polygons else ()),
         ),
     )
 
@@ -291,12 +293,27 @@ def _replaced(facts: Mapping[str, Any], folder: RunFolder) -> list[str]:
     return [f"{folder.path} holds the map of {', '.join(sorted(files))}, which is replaced"]
 
 
+def _large_polygons(grid: ChipGrid) -> list[str]:
+    """A word where polygons may not fit into memory, though the rasters stream."""
+    needed = grid.height * grid.width * _MEMORY_BYTES_FOR_POLYGONS
+    there = psutil.virtual_memory().total
+    if needed < there:
+        return []
+    return [
+        f"polygons may need {needed / 1e9:.0f} GB of memory, this machine has {there / 1e9:.0f}; "
+        "with --no-polygons the rasters need little, and a run that stopped goes on with it"
+    ]
+
+
 def _changed(folder: RunFolder) -> list[str]:
     """A word where somebody worked on the polygons of an earlier run."""
     size = read_outputs(folder).get(folder.segments.name)
     if size is None or not folder.segments.exists() or folder.segments.stat().st_size == size:
         return []
-    return [f"{folder.segments} was changed since it was made; it is made anew, without the change"]
+    return [
+        f"{folder.segments} was changed since it was made; the change will be lost; "
+        "keep a copy under another name"
+    ]
 
 
 def reserve(jobs: Sequence[Job]) -> None:

@@ -47,9 +47,7 @@ def _trace_finished(job: Job) -> Iterator[Strip]:
         raster = open_classes(folder.classes, confidence=folder.confidence, needs_crs=False)
         yield from trace_raster(raster)
     except InputError as error:
-        # Without its record nothing is taken for finished any more.
-        folder.record.unlink(missing_ok=True)
         raise OutputError(
-            f"the results in {folder.path} are damaged ({error}); run the same command again: it "
-            "makes them anew"
+            f"the results in {folder.path} cannot be read ({error}); if they are damaged, make "
+            "them anew: the same command with --no-resume"
         ) from error

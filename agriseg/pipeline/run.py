@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import psutil
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA, Legend
@@ -53,7 +55,13 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         ReadError: A chip cannot be read.
         OutputError: Results cannot be written.
     """
-    progress = progress or _Silent()
+    with warnings.catch_warnings():
+        # Row files have no place on the ground. Here, since threads share the filters.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return _run(job, progress or _Silent())
+
+
+def _run(job: Job, progress: Progress) -> Run:
     if done := job.finished_run():
         job.folder.sweep()
         return done
@@ -120,8 +128,8 @@ def _without_polygons(job: Job, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drop_polygons(job: Job, outputs: Container[str]) -> None:
-    """Remove an earlier run's polygons where none are asked for; never a file of somebody else."""
-    if not job.options.polygons and job.folder.segments.name in outputs:
+    """Remove an earlier run's polygons while it is known that they are its; never another file."""
+    if job.folder.segments.name in outputs:
         job.folder.segments.unlink(missing_ok=True)
 
 

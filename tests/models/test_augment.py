@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import agriseg
 from agriseg.errors import OptionError
-from agriseg.models import IndexBaseline, batch_of, load_model, numerics_of
+from agriseg.models import IndexBaseline, Numerics, batch_of, load_model, numerics_of
 from agriseg.models.augment import TTA, augmented
 from tests.support import Identity, Smooth, class_field, read_classes, write_raster
 
@@ -62,6 +62,8 @@ def test_it_speaks_for_its_predictor() -> None:
     assert predictor.fingerprint == inner.fingerprint
     assert json.loads(numerics_of(predictor)) == {"engine": "numpy", "tta": "flips"}
     assert augmented(inner, "none") is inner
+    assert Numerics.options(numerics_of(predictor))["tta"] == "flips"
+    assert augmented(lambda batch: batch, "flips").fingerprint is None
     assert isinstance(load_model("index-baseline"), IndexBaseline)
     assert "tta" in json.loads(numerics_of(load_model("index-baseline", tta="turns")))
 

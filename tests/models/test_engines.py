@@ -116,9 +116,13 @@ def test_the_key_holds_what_the_bytes_depend_on(no_cuda):
 )
 def test_the_engine_of_a_cpu(monkeypatch, no_cuda, machine, installed, engine, words):
     monkeypatch.setattr(engines.platform, "machine", lambda: machine)
-    spec = object() if installed else None
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: spec)
-    monkeypatch.setattr(engines.importlib.metadata, "version", lambda name: "1")
+
+    def version(name):
+        if not installed:
+            raise engines.importlib.metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(engines.importlib.metadata, "version", version)
     found = resolve_numerics()
     assert (found.engine, found.device) == (engine, "cpu")
     assert words in found.why

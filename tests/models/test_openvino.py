@@ -17,6 +17,7 @@ from agriseg.models import (
     load_model,
     new_accumulator,
     openvino_predictor,
+    resolve_numerics,
     save_model,
 )
 from agriseg.models.engines import EngineError
@@ -62,6 +63,13 @@ def test_bfloat16_is_near_and_repeats_itself(path: Path) -> None:
     assert torch.equal(first, kept), "a later call wrote into an earlier result"
     assert torch.equal(model(x), kept)
     assert float((exact(x) - first).abs().mean()) < 0.01
+
+
+def test_any_number_of_chips_at_a_time(path: Path) -> None:
+    model = load_model(path, engine="openvino", precision="float32")
+    one, other = reflectance(64, 32), reflectance(64, 32)[:, ::-1].copy()
+    both = model(np.concatenate([one, other]))
+    assert torch.allclose(both, torch.cat([model(one), model(other)]), atol=1e-5)
 
 
 def test_read_only_and_strided_batches_are_taken(path: Path) -> None:
@@ -113,3 +121,38 @@ def test_a_broken_installation_goes_to_torch(path: Path, monkeypatch: pytest.Mon
 def test_nothing_is_reported_to_anybody(path: Path) -> None:
     load_model(path, engine="openvino")
     assert sys.modules.get("openvino_telemetry") is None
+
+
+class _Baked(torch.nn.Module):
+    """Takes half of its example's height for a constant, as a tracer does."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.head = torch.nn.Conv2d(2, classes, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        top = int(x.shape[2] / 2)
+        found = self.head(x)
+        shift = 5 * torch.arange(found.shape[1]).reshape(1, -1, 1, 1)
+        return torch.cat([found[:, :, :top] + shift, found[:, :, top:]], 2)
+
+
+def test_a_network_that_the_conversion_changes_is_refused(make_card) -> None:
+    card = make_card()
+    with pytest.raises(EngineError, match="--engine torch"):
+        openvino_predictor.OpenVinoPredictor(
+            card, _Baked(len(card.legend)), resolve_numerics(engine="openvino")
+        )
+
+
+def test_a_fault_in_the_middle_is_one_line(path: Path) -> None:
+    model = load_model(path, engine="openvino")
+
+    class Broken:
+        def infer(self, *args: object, **options: object) -> None:
+            raise RuntimeError("Check 'memory' failed\nat somewhere")
+
+    model._request = Broken()
+    with pytest.raises(ModelError, match=r"memory.*smaller --chip, or --engine torch") as caught:
+        model(reflectance(64, 64))
+    assert "\n" not in str(caught.value)

@@ -26,7 +26,7 @@ from agriseg.models import (
 )
 from agriseg.tiling import ChipGrid, NumpyAccumulator
 
-FLOAT32 = {"device": "cpu", "precision": "float32"}
+FLOAT32 = {"engine": "torch", "device": "cpu", "precision": "float32"}
 
 
 def trained(card: ModelCard) -> torch.nn.Module:
