@@ -24,8 +24,8 @@ from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.file import read_weights
+from agriseg.models.network_predictor import NetworkPredictor
 from agriseg.models.torch_accumulator import TorchAccumulator
-from agriseg.models.torch_predictor import fingerprint
 from agriseg.tiling import ChipGrid
 
 __all__ = ["OpenVinoPredictor", "load"]
@@ -65,7 +65,7 @@ class _Whole(torch.nn.Module):
         return torch.softmax(logits / self.temperature, dim=1)
 
 
-class OpenVinoPredictor:
+class OpenVinoPredictor(NetworkPredictor):
     """A network and its card as a `Predictor`.
 
     Args:
@@ -75,41 +75,13 @@ class OpenVinoPredictor:
     """
 
     def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
-        self.card, self.settings = card, numerics
-        self.fingerprint = fingerprint(card, network.state_dict())
-        self._parameters = sum(p.numel() for p in network.parameters())
+        super().__init__(card, network, numerics)
         self._request = _compiled(card, network, numerics)
-
-    @property
-    def numerics(self) -> str:
-        """The numerics key."""
-        return self.settings.key
-
-    @property
-    def batch(self) -> int:
-        """Chips in a batch."""
-        return self.settings.batch
 
     def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
         """A merge in torch on the CPU, which is faster than numpy's."""
         classes = len(self.card.legend)
         return TorchAccumulator(grid, classes, device="cpu", probabilities=probabilities)
-
-    def about(self) -> dict[str, Any]:
-        """How it computes, and how large it is."""
-        settings = self.settings
-        return {
-            "architecture": self.card.architecture,
-            "parameters": self._parameters,
-            "fingerprint": self.fingerprint,
-            "engine": f"{settings.engine} {settings.engine_version}",
-            "device": settings.device,
-            "precision": settings.precision,
-            "threads": settings.threads,
-            "batch": settings.batch,
-            "isa": settings.isa,
-            "why": settings.why,
-        }
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance."""

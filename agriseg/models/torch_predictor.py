@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics, resolve_numerics
 from agriseg.models.file import read_weights
+from agriseg.models.network_predictor import NetworkPredictor
 from agriseg.models.torch_accumulator import TorchAccumulator
 from agriseg.tiling import ChipGrid
 
-__all__ = ["TorchPredictor", "fingerprint", "load"]
+__all__ = ["TorchPredictor", "load"]
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -40,7 +40,7 @@ def load(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool = False
     return TorchPredictor(card, network, numerics)
 
 
-class TorchPredictor:
+class TorchPredictor(NetworkPredictor):
     """A network and its card as a `Predictor`.
 
     Args:
@@ -53,9 +53,7 @@ class TorchPredictor:
     def __init__(
         self, card: ModelCard, network: torch.nn.Module, numerics: Numerics | None = None
     ) -> None:
-        self.card = card
-        self.settings = numerics or resolve_numerics()
-        self.fingerprint = fingerprint(card, network.state_dict())
+        super().__init__(card, network, numerics or resolve_numerics())
         self._device = torch.device(self.settings.device)
         self._dtype = _DTYPES[self.settings.precision]
         # bfloat16 weights once and for all, not autocast: a ResNet-18 U-Net of 5 bands took
@@ -73,37 +71,11 @@ class TorchPredictor:
         self._means = torch.from_numpy(card.means).reshape(shape).to(self._device)
         self._stds = torch.from_numpy(card.stds).reshape(shape).to(self._device)
 
-    @property
-    def numerics(self) -> str:
-        """The numerics key."""
-        return self.settings.key
-
-    @property
-    def batch(self) -> int:
-        """Chips in a batch."""
-        return self.settings.batch
-
     def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
         """A merge on the device of the predictor."""
         return TorchAccumulator(
             grid, len(self.card.legend), device=self._device, probabilities=probabilities
         )
-
-    def about(self) -> dict[str, Any]:
-        """How it computes, and how large it is."""
-        settings = self.settings
-        return {
-            "architecture": self.card.architecture,
-            "parameters": sum(p.numel() for p in self._network.parameters()),
-            "fingerprint": self.fingerprint,
-            "engine": f"{settings.engine} {settings.engine_version}",
-            "device": settings.device,
-            "precision": settings.precision,
-            "threads": settings.threads,
-            "batch": settings.batch,
-            "isa": settings.isa,
-            "why": settings.why,
-        }
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 on the device of (n, bands, h, w) reflectance.
@@ -166,14 +138,3 @@ def _memory_faults(predictor: TorchPredictor, shape: tuple[int, ...]) -> Iterato
             f"model {predictor.card.name!r}: the memory of {where} does not suffice for {n} "
             f"chip(s) of {width} x {height} pixels at a time; {fix}"
         ) from error
-
-
-def fingerprint(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of card and weights. Half precision and the same numbers in float32 are equal."""
-    digest = hashlib.sha256(card.digest.encode())
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu()
-        tensor = tensor.float() if tensor.is_floating_point() else tensor
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()

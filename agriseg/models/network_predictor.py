@@ -1,0 +1,66 @@
+"""What predictors of a network have in common, whichever engine computes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from agriseg.models.card import ModelCard
+from agriseg.models.engines import Numerics
+
+__all__ = ["NetworkPredictor"]
+
+
+class NetworkPredictor:
+    """A card, a network and the numerics that were decided for them.
+
+    Args:
+        card: The card.
+        network: Its weights are told by the fingerprint; it is not kept.
+        numerics: How to compute.
+    """
+
+    def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
+        self.card, self.settings = card, numerics
+        self.fingerprint = _fingerprint(card, network.state_dict())
+        self._parameters = sum(p.numel() for p in network.parameters())
+
+    @property
+    def numerics(self) -> str:
+        """The numerics key."""
+        return self.settings.key
+
+    @property
+    def batch(self) -> int:
+        """Chips in a batch."""
+        return self.settings.batch
+
+    def about(self) -> dict[str, Any]:
+        """How it computes, and how large it is."""
+        settings = self.settings
+        return {
+            "architecture": self.card.architecture,
+            "parameters": self._parameters,
+            "fingerprint": self.fingerprint,
+            "engine": f"{settings.engine} {settings.engine_version}",
+            "device": settings.device,
+            "precision": settings.precision,
+            "threads": settings.threads,
+            "batch": settings.batch,
+            "isa": settings.isa,
+            "why": settings.why,
+        }
+
+
+def _fingerprint(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of card and weights. Half precision and the same numbers in float32 are equal."""
+    digest = hashlib.sha256(card.digest.encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
