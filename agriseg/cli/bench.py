@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from agriseg.cli import options as opt
 from agriseg.cli.words import count_words, numerics_words, time_words
@@ -15,25 +12,18 @@ __all__ = ["bench"]
 
 
 def bench(
-    rasters: Annotated[
-        list[str],
-        typer.Argument(
-            help="Rasters, folders of single-band rasters, or one scene as red=R.tif nir=N.tif.",
-            metavar="RASTER...",
-            show_default=False,
-        ),
-    ],
+    rasters: opt.Rasters,
     model: opt.Model = None,
     bands: opt.Bands = None,
     sensor: opt.Sensor = None,
     scale: opt.Scale = None,
     offset: opt.Offset = None,
     nodata: opt.Nodata = None,
-    chip: Annotated[int | None, typer.Option(help="Side of a chip in pixels.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Pixels that chips share.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    chip: opt.Chip = None,
+    overlap: opt.Overlap = None,
+    engine: opt.Engine = "auto",
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:

@@ -97,6 +97,23 @@ Model = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Rasters = Annotated[
+    list[str],
+    typer.Argument(
+        help="Rasters, folders of single-band rasters, or one scene as red=R.tif nir=N.tif.",
+        metavar="RASTER...",
+        show_default=False,
+    ),
+]
+Chip = Annotated[
+    int | None, typer.Option(help="Side of a chip in pixels.", rich_help_panel="Model")
+]
+Overlap = Annotated[
+    int | None, typer.Option(help="Pixels that chips share.", rich_help_panel="Model")
+]
+Engine = Annotated[str, typer.Option(help="auto, openvino or torch.", rich_help_panel="Model")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Model")]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel="Model")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)

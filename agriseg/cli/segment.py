@@ -16,14 +16,7 @@ _RUN, _MODEL, _PART, _ABOUT = "Running", "Model", "Part of the scene", "Facts ab
 
 
 def segment(
-    rasters: Annotated[
-        list[str],
-        typer.Argument(
-            help="Rasters, folders of single-band rasters, or one scene as red=R.tif nir=N.tif.",
-            metavar="RASTER...",
-            show_default=False,
-        ),
-    ],
+    rasters: opt.Rasters,
     out: Annotated[
         str, typer.Option("-o", "--out", help="Results go to OUT/SCENE/.", show_default=False)
     ],
@@ -54,24 +47,14 @@ def segment(
         float | None,
         typer.Option("--gsd", help="Segment at this pixel size in metres.", rich_help_panel=_PART),
     ] = None,
-    chip: Annotated[
-        int | None, typer.Option(help="Side of a chip in pixels.", rich_help_panel=_MODEL)
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(help="Pixels that chips share.", rich_help_panel=_MODEL)
-    ] = None,
+    chip: opt.Chip = None,
+    overlap: opt.Overlap = None,
     batch: Annotated[
         int | None, typer.Option(help="Chips predicted at once.", rich_help_panel=_MODEL)
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="auto, openvino or torch.", rich_help_panel=_MODEL)
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=_MODEL)
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=_MODEL)
-    ] = "auto",
+    engine: opt.Engine = "auto",
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
     tta: Annotated[
         str,
         typer.Option(
