@@ -35,6 +35,8 @@ __all__ = ["ByteLayer", "Piece", "replacing", "sweep_abandoned", "write_cog", "w
 _BLOCK = 512
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
 """Names the machine in temporary files: on a shared disk process numbers alone are not unique."""
+# What `replacing` adds behind the name of a file and the machine: the process, and a random number.
+_TOKEN = re.compile(r"(\d+)\.[0-9a-f]{8}\.part")
 # Bytes behind each tile of a Cloud Optimized GeoTIFF: its last four again.
 _TRAILER = 4
 # GDAL through rasterio: some failures of a copy come as SystemError.
@@ -94,12 +96,20 @@ def replacing(path: Path) -> Iterator[Path]:
             leftover.unlink(missing_ok=True)
 
 
-def sweep_abandoned(path: Path) -> None:
-    """Remove what processes of this machine that were killed left of writing `path`."""
+def sweep_abandoned(path: Path, *, own: bool = False) -> None:
+    """Remove what processes of this machine that were killed left of writing `path`.
+
+    Args:
+        path: What they were writing.
+        own: Also what this process left.
+    """
     start = f".{path.name}.{HOST}."
     for part in path.parent.glob(f"{glob.escape(start)}*.part*"):
-        pid = part.name.removeprefix(start).partition(".")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+        match = _TOKEN.match(part.name.removeprefix(start))
+        if match is None:
+            continue
+        pid = int(match[1])
+        if (own and pid == os.getpid()) or not psutil.pid_exists(pid):
             part.unlink(missing_ok=True)
 
 

@@ -11,24 +11,13 @@ from pathlib import Path
 import psutil
 
 from agriseg.errors import OutputError
-from agriseg.raster.writer import HOST
+from agriseg.raster.writer import HOST, sweep_abandoned
 
 __all__ = ["RunFolder"]
 
 
 _LEDGER = re.compile(r"rows-[0-9a-f]{16}(\.trash)?\Z")
-_PART = re.compile(r"\.(?P<file>.+)\.(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.[0-9a-f]{8}\.part")
 _OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", "segments.gpkg", "run.json")
-
-
-def _is_abandoned(name: str) -> bool:
-    """Whether a file is one that a run of this machine was writing when it was killed."""
-    match = _PART.match(name)
-    if match is None or match["host"] != HOST:
-        return False
-    if match["file"].removesuffix(".aux.xml") not in _OUTPUTS:
-        return False
-    return int(match["pid"]) == os.getpid() or not psutil.pid_exists(int(match["pid"]))
 
 
 def _has_other_owner(ledger: Path) -> bool:
@@ -102,9 +91,9 @@ class RunFolder:
 
         Nothing else in the folder is touched: it may be the user's own.
         """
-        for part in self.path.glob(".*.part*"):
-            if _is_abandoned(part.name):
-                part.unlink(missing_ok=True)
+        for path in self.outputs:
+            sweep_abandoned(path, own=True)
+            sweep_abandoned(path.with_name(path.name + ".aux.xml"), own=True)
         kept = None if keep is None else self.rows(keep)
         for ledger in self.path.glob("rows-*"):
             is_ours = ledger.is_dir() and _LEDGER.match(ledger.name)
