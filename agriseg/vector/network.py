@@ -178,9 +178,7 @@ def divide(
     region = target[parts.whole]
     # Parts of a large region hold together where they touch but along a line of the split; those of
     # any other region anyhow.
-    start, end = (
-        np.asarray(arcs.xy[at], np.int64) for at in (arcs.offsets[:-1], arcs.offsets[1:] - 1)
-    )
+    start, end = _ends(arcs)
     is_cut = (start[:, 1] == end[:, 1]) & (start[:, 1] % split.rows == 0) & (arcs.counts == 2)
     holds = np.flatnonzero(~is_border & (left >= 0) & ~is_cut)
     by_region = np.argsort(region, kind="stable")
@@ -296,10 +294,14 @@ def _touching(above: Ints, below: Ints, value: NDArray[np.int64]) -> Ints:
 
 
 def _keys(arcs: Arcs, width: int) -> tuple[Ints, Ints]:
-    xy = arcs.xy
-    ends = [np.asarray(xy[at], np.int64) for at in (arcs.offsets[:-1], arcs.offsets[1:] - 1)]
-    start, end = (at[:, 1] * (width + 1) + at[:, 0] for at in ends)
+    start, end = (at[:, 1] * (width + 1) + at[:, 0] for at in _ends(arcs))
     return start, end
+
+
+def _ends(arcs: Arcs) -> tuple[Ints, Ints]:
+    """The first and the last corner (n, 2) of each arc."""
+    first, last = arcs.offsets[:-1], arcs.offsets[1:] - 1
+    return np.asarray(arcs.xy[first], np.int64), np.asarray(arcs.xy[last], np.int64)
 
 
 def _corner_positions(
