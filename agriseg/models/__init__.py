@@ -26,6 +26,7 @@ from agriseg.models.predictor import (
     fingerprint_of,
     new_accumulator,
     numerics_of,
+    streams_of,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ __all__ = [
     "read_weights",
     "resolve_numerics",
     "save_model",
+    "streams_of",
 ]
 
 _LAZY = {

@@ -18,6 +18,7 @@ from agriseg.models.predictor import (
     batch_of,
     new_accumulator,
     numerics_of,
+    streams_of,
 )
 from agriseg.tiling import Accumulator, ChipGrid
 
@@ -72,6 +73,10 @@ class Augmented:
     @property
     def batch(self) -> int:
         return batch_of(self._predictor)
+
+    @property
+    def streams(self) -> int:
+        return streams_of(self._predictor)
 
     @property
     def fingerprint(self) -> str | None:

@@ -38,6 +38,11 @@ class NetworkPredictor:
         """Chips in a batch."""
         return self.settings.batch
 
+    @property
+    def streams(self) -> int:
+        """Calls that may go on at once."""
+        return self.settings.streams
+
     def about(self) -> dict[str, Any]:
         """How it computes, and how large it is."""
         settings = self.settings

@@ -9,10 +9,10 @@ more for each.
 
 from __future__ import annotations
 
-import copy
 import sys
 import warnings
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from agriseg.errors import ModelError
 from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
+from agriseg.models.decoder_folding import fold_decoder
 from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.file import read_weights
 from agriseg.models.network_predictor import NetworkPredictor
@@ -76,7 +77,9 @@ class OpenVinoPredictor(NetworkPredictor):
 
     def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
         super().__init__(card, network, numerics)
-        self._request = _compiled(card, network, numerics)
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for request in _compiled(card, network, numerics):
+            self._requests.put(request)
 
     def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
         """A merge in torch on the CPU, which is faster than numpy's."""
@@ -85,9 +88,10 @@ class OpenVinoPredictor(NetworkPredictor):
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance."""
-        # A copy of the result, which takes 3 ms: else the next call would write into this one's.
+        # The result is a copy, which takes 3 ms: else the next call would write into this one's.
+        request = self._requests.get()
         try:
-            found = self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+            found = request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
         except RuntimeError as error:
             n, _, height, width = batch.shape
             said = " ".join(str(error).split())[:200]
@@ -95,6 +99,8 @@ class OpenVinoPredictor(NetworkPredictor):
                 f"model {self.card.name!r}: OpenVINO failed on {n} chip(s) of {width} x {height} "
                 f"pixels ({said}); use a smaller --chip, or --engine torch"
             ) from error
+        finally:
+            self._requests.put(request)
         return torch.from_numpy(found[0])
 
 
@@ -106,31 +112,32 @@ def _openvino() -> Any:
     return openvino
 
 
-def _compiled(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> Any:
-    """What answers requests of any height and width."""
+def _compiled(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> list[Any]:
+    """What answers requests of any height and width: one for each stream."""
     side = max(card.stride, 64 // card.stride * card.stride)
     shape = [-1, len(card.bands), -1, -1]
     example = torch.zeros(numerics.batch, len(card.bands), side, side)
-    whole = _Whole(card, copy.deepcopy(network)).eval()
     options = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[numerics.precision],
         "INFERENCE_NUM_THREADS": numerics.threads,
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": numerics.streams,
     }
     try:
         openvino = _openvino()
+        whole = _Whole(card, fold_decoder(network, len(card.bands), card.stride)).eval()
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # of the tracer, which nobody can act upon
             model = openvino.convert_model(whole, example_input=example, input=shape)
-            request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+            compiled = openvino.Core().compile_model(model, "CPU", options)
+            requests = [compiled.create_infer_request() for _ in range(numerics.streams)]
             # The conversion follows one example: see that it did not take its size for a constant.
             size = (1, len(card.bands), 2 * side, side + card.stride)
             data = np.random.default_rng(0).standard_normal(size, np.float32)
-            off = torch.from_numpy(request.infer({0: data})[0]) - whole(torch.from_numpy(data))
+            off = torch.from_numpy(requests[0].infer({0: data})[0]) - whole(torch.from_numpy(data))
         share = float((off.abs() > _FAR).float().mean())
         if share > _OFTEN:
             raise ValueError(f"{share:.0%} of its outputs are not those of torch")
-        return request
+        return requests
     except ImportError:
         raise
     except Exception as error:

@@ -32,6 +32,7 @@ __all__ = [
     "fingerprint_of",
     "new_accumulator",
     "numerics_of",
+    "streams_of",
 ]
 
 # Rounding in a softmax, and bytes with 200 steps: what is nearer than this to 0..1 is in it.
@@ -47,6 +48,7 @@ class Predictor(Protocol):
         numerics: str            Describes engine, device, precision, threads, batch, instruction
                                  set and library versions; equal texts promise equal bytes.
         batch: int               The one number of chips that it is called with.
+        streams: int             Calls that may go on at once, from as many threads.
         fingerprint: str         Changes whenever card or weights do.
         for_scene(scene)         A predictor made for one scene, such as with its own threshold.
         new_accumulator(grid, probabilities=False)    Where its outputs are merged.
@@ -169,6 +171,12 @@ def batch_of(predictor: Predictor) -> int:
     if isinstance(own, bool) or not isinstance(own, int) or own < 1:
         raise ModelError(f"the model's batch is {own!r}; expected is a whole number, 1 or more")
     return own
+
+
+def streams_of(predictor: Predictor) -> int:
+    """How many calls may go on at once; 1, from one thread, where it does not say."""
+    own = getattr(predictor, "streams", 1)
+    return max(own, 1) if isinstance(own, int) else 1
 
 
 def fingerprint_of(predictor: Predictor) -> str:

@@ -1,7 +1,8 @@
 """Streaming one swath: read ahead, predict, merge, and enter finished rows in the ledger.
 
-Three things go on at once: one thread reads and decodes the next chips, this one predicts and
-merges, one more compresses and writes rows. Each queue is short, so memory is bounded.
+Several things go on at once: one thread reads and decodes the next chips, the predictor's streams
+predict, this thread merges, one more compresses and writes rows, others trace borders. Each queue
+is short, so memory is bounded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,17 +19,13 @@ import rasterio
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError, ReadError
-from agriseg.models import ModelCard, batch_of, check_output, new_accumulator
+from agriseg.models import ModelCard, new_accumulator
 from agriseg.pipeline.background import Background
 from agriseg.pipeline.job import Job
+from agriseg.pipeline.predicting import ChipPixels, Predicted, predict_chips
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.scene import Scene
-from agriseg.tiling import (
-    Accumulator,
-    Chip,
-    FinishedRows,
-    Swath,
-)
+from agriseg.tiling import Accumulator, Chip, ChipGrid, FinishedRows, Swath
 from agriseg.vector.parallel import threads_for
 
 __all__ = ["OnRow", "run_swath"]
@@ -39,16 +35,6 @@ OnRow = Callable[[int], None]
 
 _AHEAD = 3
 _T = TypeVar("_T")
-
-
-@dataclass
-class _ChipPixels:
-    """A chip as the reader hands it over; `data` is None where no pixel is valid."""
-
-    chip: Chip
-    data: NDArray[np.float32] | None
-    valid: NDArray[np.bool_] | None
-    unreadable: str | None = None
 
 
 def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
@@ -61,13 +47,16 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
     ledger = job.ledger
     rows = ledger.missing(swath.rows)
     chips = (chip for row in rows for chip in job.plan.grid.chips(row))
-    merger = _Merger(job)
+    accumulator = new_accumulator(
+        job.predictor, job.plan.grid, probabilities=job.options.probabilities
+    )
     last: int | None = None
     environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
-    stream = _ahead(_read(job, chips, environment), _AHEAD)
+    pixels = _ahead(_read(job, chips, environment), _AHEAD)
+    stream = predict_chips(job.predictor, pixels)
     threads = threads_for(job.plan.grid.step * job.plan.grid.width, (os.cpu_count() or 1) // 4)
     tracing, writing = Background("trace", threads, 2 * threads), Background("write")
-    with closing(stream), tracing as tracer, writing as writer:
+    with closing(pixels), closing(stream), tracing as tracer, writing as writer:
 
         def enter(row: int, *what: Any) -> None:
             ledger.store(row, *what)
@@ -79,9 +68,8 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
             is_streamed = row - 1 == last
             above = None if row == 0 or is_streamed else ledger.lower_strip(row - 1)
             last = row
-            accumulator = merger.accumulator
             accumulator.start_row(row, above)
-            valid, unreadable = merger.merge_row(row, stream)
+            valid, unreadable = _merge_row(job.plan.grid, row, accumulator, stream)
             finished = _finite(accumulator.pop_rows, row)
             upper, lower = accumulator.upper_strip(), accumulator.lower_strip()
             writer.submit(enter, row, finished, valid, upper, lower, unreadable)
@@ -99,72 +87,31 @@ def _finite(pop_rows: Callable[[], FinishedRows | None], row: int) -> FinishedRo
         ) from error
 
 
-class _Merger:
-    """Predicts chips in batches of fixed size and merges them; a batch holds equal shapes."""
+def _merge_row(
+    grid: ChipGrid, row: int, accumulator: Accumulator, stream: Iterator[Predicted]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Take the chips of one row from the stream, and merge them.
 
-    def __init__(self, job: Job) -> None:
-        self._predictor, self._grid = job.predictor, job.plan.grid
-        self._size = batch_of(job.predictor)
-        self._group: list[tuple[Chip, NDArray[np.float32]]] = []
-        self._is_checked = False
-        self.accumulator: Accumulator = new_accumulator(
-            job.predictor, job.plan.grid, probabilities=job.options.probabilities
-        )
-
-    def merge_row(
-        self, row: int, stream: Iterator[_ChipPixels]
-    ) -> tuple[NDArray[np.bool_], list[str]]:
-        """Take the chips of one row from the stream.
-
-        Returns:
-            The valid mask (height, width) of the row's window, and what could not be read.
-        """
-        valid = np.ones(self._grid.row_window(row).shape, bool)
-        unreadable: list[str] = []
-        for _ in range(self._grid.cols):
-            pixels = next(stream)
-            at = pixels.chip.window
-            cols = slice(at.col_off, at.col_end)
-            if pixels.unreadable:
-                unreadable.append(pixels.unreadable)
-            if pixels.data is None or pixels.valid is None:
-                valid[:, cols] = False
-                continue
-            valid[:, cols] &= pixels.valid
-            if self._group and self._group[0][1].shape != pixels.data.shape:
-                self._predict()
-            self._group.append((pixels.chip, pixels.data))
-            if len(self._group) == self._size:
-                self._predict()
-        if self._group:
-            self._predict()
-        return valid, unreadable
-
-    def _predict(self) -> None:
-        """Predict and merge the group, and empty it."""
-        first = self._group[0][1]
-        if self._size == 1:
-            batch = first[None]
-        else:
-            batch = np.zeros((self._size, *first.shape), np.float32)
-            for place, (_, data) in enumerate(self._group):
-                batch[place] = data
-        probabilities = self._predictor(batch)
-        expected = (len(batch), len(self._predictor.card.legend), *batch.shape[2:])
-        if not self._is_checked or tuple(probabilities.shape) != expected:
-            check_output(probabilities, batch.shape, self._predictor.card)
-            self._is_checked = True
-        if isinstance(probabilities, np.ndarray):
-            # Merging writes into the array, which may be the predictor's own.
-            probabilities = probabilities.copy()
-        for place, (chip, _) in enumerate(self._group):
-            at = chip.window
-            # What the stride added on the right and at the bottom is cut off again.
-            self.accumulator.add(probabilities[place, :, : at.height, : at.width], chip)
-        self._group.clear()
+    Returns:
+        The valid mask (height, width) of the row's window, and what could not be read.
+    """
+    valid = np.ones(grid.row_window(row).shape, bool)
+    unreadable: list[str] = []
+    for _ in range(grid.cols):
+        found = next(stream)
+        pixels, at = found.pixels, found.pixels.chip.window
+        cols = slice(at.col_off, at.col_end)
+        if pixels.unreadable:
+            unreadable.append(pixels.unreadable)
+        if pixels.valid is None:
+            valid[:, cols] = False
+            continue
+        valid[:, cols] &= pixels.valid
+        accumulator.add(found.probabilities, pixels.chip)
+    return valid, unreadable
 
 
-def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> Iterator[_ChipPixels]:
+def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> Iterator[ChipPixels]:
     """Read chips in order, ready for the network.
 
     Runs in a thread of its own, to which GDAL's settings do not come by themselves.
@@ -179,13 +126,13 @@ def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> It
             except ReadError as error:
                 if not job.options.skip_unreadable:
                     raise
-                yield _ChipPixels(chip, None, None, str(error))
+                yield ChipPixels(chip, None, None, str(error))
                 continue
             if not pixels.valid.any():
-                yield _ChipPixels(chip, None, None)
+                yield ChipPixels(chip, None, None)
                 continue
             data = _ready(pixels.data, pixels.valid, present, fill, card.stride)
-            yield _ChipPixels(chip, data, pixels.valid)
+            yield ChipPixels(chip, data, pixels.valid)
 
 
 def _inputs(scene: Scene, card: ModelCard) -> tuple[list[int], NDArray[np.float32]]:

@@ -100,8 +100,20 @@ def test_the_key_holds_what_the_bytes_depend_on(no_cuda):
     others = {resolve_numerics(engine=engine, threads=1).key for engine in ENGINES}
     assert len(others) == len(ENGINES)
     assert key in others
-    assert key != resolve_numerics(threads=2).key
     assert key != resolve_numerics(batch=2).key
+    torch_keys = {resolve_numerics(engine="torch", threads=threads).key for threads in (1, 2)}
+    assert len(torch_keys) == 2
+
+
+def test_threads_that_share_no_call_are_not_in_the_key(no_cuda):
+    one, four = (resolve_numerics(engine="openvino", threads=threads) for threads in (1, 4))
+    assert one.key == four.key
+    assert (one.streams, four.streams) == (1, 4)
+    assert resolve_numerics(engine="torch", threads=4).streams == 1
+    assert "threads" not in Numerics.options(four.key)
+
+
+def test_precision_is_in_the_key(no_cuda):
     assert resolve_numerics(precision="float32").key != (resolve_numerics(precision="bfloat16").key)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,8 @@ class _Baked(torch.nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.head = torch.nn.Conv2d(2, classes, 1)
+        torch.nn.init.zeros_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         top = int(x.shape[2] / 2)
@@ -152,7 +155,24 @@ def test_a_fault_in_the_middle_is_one_line(path: Path) -> None:
         def infer(self, *args: object, **options: object) -> None:
             raise RuntimeError("Check 'memory' failed\nat somewhere")
 
-    model._request = Broken()
+    while not model._requests.empty():
+        model._requests.get()
+    model._requests.put(Broken())
     with pytest.raises(ModelError, match=r"memory.*smaller --chip, or --engine torch") as caught:
         model(reflectance(64, 64))
     assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="memory"):  # and it can be asked again
+        model(reflectance(64, 64))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_streams_answer_at_once_and_alike(path: Path, precision: str) -> None:
+    inputs = [reflectance(64, 32 * (1 + k % 3)) * (1 + k / 10) for k in range(9)]
+    one = load_model(path, engine="openvino", precision=precision, threads=1)
+    three = load_model(path, engine="openvino", precision=precision, threads=3)
+    assert (one.streams, three.streams) == (1, 3)
+    assert one.numerics == three.numerics
+    expected = [one(x) for x in inputs]
+    with ThreadPoolExecutor(5) as pool:
+        found = list(pool.map(three, inputs))
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))

@@ -1,0 +1,108 @@
+"""Chips go through a predictor in their order, whatever the streams."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from agriseg.errors import ModelError, ReadError
+from agriseg.models import ModelCard
+from agriseg.pipeline.predicting import ChipPixels, predict_chips, predict_each
+from agriseg.tiling import ChipGrid
+from tests.support import identity_card
+
+
+class Counting:
+    """Gives the first band as the first class; notes what it was called with."""
+
+    def __init__(self, card: ModelCard, batch: int = 1, streams: int = 1) -> None:
+        self.card, self.batch, self.streams = card, batch, streams
+        self.shapes: list[tuple[int, ...]] = []
+        self.most = self.now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        with self._lock:
+            self.shapes.append(batch.shape)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.002 * (1 + int(batch[0, 0, 0, 0] * 1000) % 3))
+        with self._lock:
+            self.now -= 1
+        first = np.clip(batch[:, :1], 0, 1)
+        rest = (1 - first) / (len(self.card.legend) - 1)
+        return np.concatenate([first] + [rest] * (len(self.card.legend) - 1), axis=1)
+
+
+def chips(grid: ChipGrid, bands: int, empty: set[int]) -> Iterator[ChipPixels]:
+    for place, chip in enumerate(c for row in range(grid.rows) for c in grid.chips(row)):
+        if place in empty:
+            yield ChipPixels(chip, None, None)
+            continue
+        data = np.full((bands, *chip.window.shape), place / 1000, np.float32)
+        yield ChipPixels(chip, data, np.ones(chip.window.shape, bool))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("streams", [1, 2, 4])
+@pytest.mark.parametrize("empty", [set(), {0, 5, 6, 7, 8, 9, 23}, set(range(30))])
+def test_order_and_batches(batch: int, streams: int, empty: set[int]) -> None:
+    grid = ChipGrid(8 * 5, 8 * 6, 8, 0)
+    predictor = Counting(identity_card(), batch, streams)
+    bands = len(predictor.card.keys)
+    found = list(predict_chips(predictor, chips(grid, bands, empty)))
+    assert [f.pixels.chip.window for f in found] == [
+        chip.window for row in range(grid.rows) for chip in grid.chips(row)
+    ]
+    for place, one in enumerate(found):
+        if place in empty:
+            assert one.probabilities is None
+        else:
+            assert np.allclose(one.probabilities[0], place / 1000)
+    assert all(shape[0] == batch for shape in predictor.shapes)
+    assert predictor.most <= streams
+    full = [place for place in range(30) if place not in empty]
+    rows = [sum(place // 6 == row for place in full) for row in range(5)]
+    assert len(predictor.shapes) == sum(-(-count // batch) for count in rows)
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_streams_are_used_and_faults_keep_their_place(streams: int) -> None:
+    grid = ChipGrid(8, 8 * 12, 8, 0)
+    predictor = Counting(identity_card(), 1, streams)
+    source = chips(grid, len(predictor.card.keys), set())
+
+    def failing() -> Iterator[ChipPixels]:
+        for _ in range(7):
+            yield next(source)
+        raise ReadError("block 7 is damaged")
+
+    stream = predict_chips(predictor, failing())
+    assert [next(stream).pixels.chip.window.col_off for _ in range(7)] == [8 * k for k in range(7)]
+    with pytest.raises(ReadError, match="damaged"):
+        next(stream)
+    assert predictor.most == streams
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_fault_of_the_predictor_is_told(streams: int) -> None:
+    def predict(value: int) -> int:
+        if value == 3:
+            raise ModelError("no memory")
+        return -value
+
+    stream = predict_each(range(9), predict, streams)
+    assert [next(stream) for _ in range(3)] == [(0, 0), (1, -1), (2, -2)]
+    with pytest.raises(ModelError, match="no memory"):
+        next(stream)
+
+
+def test_stopping_early_leaves_no_thread_behind() -> None:
+    stream = predict_each(range(100), lambda value: time.sleep(0.01), 4)
+    next(stream)
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("agriseg-predict")]
