@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.models import Predictor, batch_of, check_output, streams_of
+from agriseg.threads import in_threads
 from agriseg.tiling import Chip
 
-__all__ = ["ChipPixels", "Predicted", "predict_chips", "predict_each"]
-
-_T = TypeVar("_T")
+__all__ = ["ChipPixels", "Predicted", "predict_chips"]
 
 
 @dataclass
@@ -45,10 +43,20 @@ def predict_chips(
     A batch holds chips of one shape and one chip row, so that what is in it does not depend on
     where the work began. Chips of later rows are under way while the last of a row are merged.
     """
-    batches = _Batches(predictor)
-    for group, probabilities in predict_each(
-        _groups(chips, batches.size), batches, batches.streams
-    ):
+    predict, streams = _Batches(predictor), streams_of(predictor)
+    groups = _groups(chips, predict.size)
+    found: Generator[tuple[list[ChipPixels], Any], None, None]
+    if streams == 1:  # an object of anybody's: in the thread that it comes from
+        found = ((group, predict(group)) for group in groups)
+    else:
+        found = in_threads(predict, groups, streams, "predict")
+    with closing(found):
+        yield from _apart(found)
+
+
+def _apart(found: Iterable[tuple[list[ChipPixels], Any]]) -> Iterator[Predicted]:
+    """The chips of groups, each with its part of the group's probabilities."""
+    for group, probabilities in found:
         place = 0
         for pixels in group:
             if pixels.data is None:
@@ -60,50 +68,12 @@ def predict_chips(
             place += 1
 
 
-def predict_each(
-    inputs: Iterable[_T], predict: Callable[[_T], Any], streams: int
-) -> Generator[tuple[_T, Any], None, None]:
-    """Call `predict` with each input, up to `streams` at once; the results keep the order.
-
-    A fault of the inputs is raised in its place, after the results of those before it.
-    """
-    if streams == 1:
-        for one in inputs:
-            yield one, predict(one)
-        return
-    pool = ThreadPoolExecutor(streams, thread_name_prefix="agriseg-predict")
-    waiting: deque[tuple[_T, Future[Any]]] = deque()
-    fault: Exception | None = None
-    source = iter(inputs)
-    try:
-        while fault is None:
-            try:
-                one = next(source)
-            except StopIteration:
-                break
-            except Exception as error:
-                fault = error
-                break
-            waiting.append((one, pool.submit(predict, one)))
-            # One more than are under way: no stream waits while a result is merged.
-            if len(waiting) > streams + 1:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-        if fault is not None:
-            raise fault
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 class _Batches:
     """Calls a predictor with batches of the one size that it asks for."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self.size, self.streams = batch_of(predictor), streams_of(predictor)
+        self.size = batch_of(predictor)
         self._is_checked = False
 
     def __call__(self, group: list[ChipPixels]) -> Any:

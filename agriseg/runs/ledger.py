@@ -32,9 +32,10 @@ from rasterio.errors import RasterioError
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA
 from agriseg.raster.writer import HOST, Piece, write_bytes, write_rows
+from agriseg.threads import in_threads
 from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
 from agriseg.vector.packing import pack, unpack
-from agriseg.vector.parallel import in_threads, threads_for
+from agriseg.vector.parallel import threads_for
 from agriseg.vector.strip import Strip, trace_band
 
 __all__ = ["Ledger"]
@@ -123,7 +124,7 @@ class Ledger:
     def borders(self) -> Iterator[Strip]:
         """Regions and borders of all rows, from top to bottom; what was not traced yet is now."""
         threads = threads_for(self.grid.size * self.grid.width)
-        for strips in in_threads(_borders_of, self.pieces(), threads):
+        for _, strips in in_threads(_borders_of, self.pieces(), threads):
             yield from strips
 
     # Entries -------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from agriseg.threads import in_threads
 from agriseg.vector.network import Network
-from agriseg.vector.parallel import in_threads
 from agriseg.vector.pile import Pile
 from agriseg.vector.ragged import Ints, chunks, offsets_of
 from agriseg.vector.strip import OUTSIDE, Arcs
@@ -90,7 +90,7 @@ def smooth(network: Network, limit: float = HALF_PIXEL, scratch: Path | None = N
     def work(part: slice) -> tuple[NDArray[np.int32], Ints]:
         return _smooth_chunk(arcs, is_ring[part], is_fixed[part], limit, part)
 
-    for xy, lengths in in_threads(work, chunks(arcs.offsets, _CHUNK)):
+    for _, (xy, lengths) in in_threads(work, chunks(arcs.offsets, _CHUNK)):
         pile.add(xy)
         counts.append(lengths)
     return Lines(pile.done(), offsets_of(np.concatenate(counts)))

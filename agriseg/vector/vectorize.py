@@ -11,8 +11,8 @@ import numpy as np
 import rasterio
 
 from agriseg.errors import InputError, OutputError
+from agriseg.threads import in_threads
 from agriseg.vector.files import check_format, write_polygons
-from agriseg.vector.parallel import in_threads
 from agriseg.vector.segments import (
     Confidence,
     OnStage,
@@ -180,7 +180,7 @@ def trace_raster(source: ClassRaster) -> Iterator[Strip]:
 
     values = np.zeros(0, np.int64)
     bands = source.bands_of_rows(max(_BAND_PIXELS // source.geobox.width, 1))
-    for strips in in_threads(work, bands):
+    for _, strips in in_threads(work, bands):
         for strip in strips:
             values = np.union1d(values, strip.regions.value)
             check_values(values, source.path)

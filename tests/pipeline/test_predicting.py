@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from agriseg.errors import ModelError, ReadError
+from agriseg.errors import ReadError
 from agriseg.models import ModelCard
-from agriseg.pipeline.predicting import ChipPixels, predict_chips, predict_each
+from agriseg.pipeline.predicting import ChipPixels, predict_chips
 from agriseg.tiling import ChipGrid
 from tests.support import identity_card
 
@@ -86,23 +86,3 @@ def test_streams_are_used_and_faults_keep_their_place(streams: int) -> None:
     with pytest.raises(ReadError, match="damaged"):
         next(stream)
     assert predictor.most == streams
-
-
-@pytest.mark.parametrize("streams", [1, 2])
-def test_a_fault_of_the_predictor_is_told(streams: int) -> None:
-    def predict(value: int) -> int:
-        if value == 3:
-            raise ModelError("no memory")
-        return -value
-
-    stream = predict_each(range(9), predict, streams)
-    assert [next(stream) for _ in range(3)] == [(0, 0), (1, -1), (2, -2)]
-    with pytest.raises(ModelError, match="no memory"):
-        next(stream)
-
-
-def test_stopping_early_leaves_no_thread_behind() -> None:
-    stream = predict_each(range(100), lambda value: time.sleep(0.01), 4)
-    next(stream)
-    stream.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("agriseg-predict")]

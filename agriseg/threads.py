@@ -1,0 +1,58 @@
+"""Threads for work that numpy, GDAL and the engines do without holding the interpreter."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+__all__ = ["in_threads"]
+
+_MOST = 8
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+def in_threads(
+    work: Callable[[_A], _B], items: Iterable[_A], threads: int | None = None, name: str = "work"
+) -> Generator[tuple[_A, _B], None, None]:
+    """Results of `work`, each with what it was done to, in the order of `items`.
+
+    A few at a time are worked on, or wait. A fault of `items` is raised in its place, after the
+    results of those before it.
+
+    Args:
+        work: What is done to each.
+        items: What it is done to.
+        threads: How many at a time; None: one a core, up to eight.
+        name: Of the threads.
+    """
+    threads = threads or max(min(os.cpu_count() or 1, _MOST), 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
+    waiting: deque[tuple[_A, Future[_B]]] = deque()
+    fault: Exception | None = None
+    source = iter(items)
+    try:
+        while fault is None:
+            try:
+                item = next(source)
+            except StopIteration:
+                break
+            except Exception as error:
+                fault = error
+                break
+            waiting.append((item, pool.submit(work, item)))
+            # One more than are worked on: no thread waits while a result is used.
+            if len(waiting) > threads + 1:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+        if fault is not None:
+            raise fault
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
