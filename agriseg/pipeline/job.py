@@ -24,6 +24,7 @@ from agriseg.models import (
     check_fit,
     check_predictor,
     numerics_of,
+    streams_of,
 )
 from agriseg.raster import Scene, describe_scene
 from agriseg.raster.source import inspect
@@ -180,7 +181,8 @@ class Job:
         chip = grid.size**2 * (len(card.keys) + len(card.legend)) * 4
         strips = 2 * grid.overlap * grid.width * len(card.legend) * 4
         rows = 3 * grid.size * grid.width * (planes + 1)
-        memory = chip * (batch_of(self.predictor) + 3) + strips + rows + self.cache_bytes
+        waiting = 3 + (batch_of(self.predictor) + 1) * streams_of(self.predictor)
+        memory = chip * waiting + strips + rows + self.cache_bytes
         if self.options.polygons:
             memory += BYTES_PER_PIXEL * grid.size * grid.width * threads_for(grid.size * grid.width)
             # After the prediction, so not on top of it.

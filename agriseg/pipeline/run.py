@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,13 +17,14 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA, Legend
-from agriseg.models import batch_of
+from agriseg.models import batch_of, streams_of
 from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import run_swath
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
 from agriseg.runs.record import read_outputs, write_record
+from agriseg.threads import in_threads
 from agriseg.tiling import CONFIDENCE_STEPS
 from agriseg.vector.strip import Strip
 
@@ -168,11 +170,11 @@ def _finish(
 
 @dataclass(frozen=True)
 class Probe:
-    """What one batch told.
+    """What one batch in each stream told.
 
     Args:
         pixels_per_second: Through the predictor alone.
-        peak_bytes: The most memory that this process has taken so far, the batch included.
+        peak_bytes: The most memory that this process has taken so far, the batches included.
     """
 
     pixels_per_second: float
@@ -180,18 +182,26 @@ class Probe:
 
 
 def probe(job: Job) -> Probe:
-    """Predict one batch, to estimate time and memory of the run; the result depends on neither."""
+    """Predict one batch in each stream, to estimate time and memory of the run.
+
+    The result depends on neither.
+    """
     grid, card = job.plan.grid, job.predictor.card
     at = grid.chip(0, 0).window
     height, width = at.height + -at.height % card.stride, at.width + -at.width % card.stride
     batch = np.empty((batch_of(job.predictor), len(card.keys), height, width), np.float32)
     batch[:] = card.means.reshape(-1, 1, 1)
+    streams = streams_of(job.predictor)
+
+    def predict(_: int) -> float:
+        # A value must come back to the host, else a GPU may still be at work.
+        return float(job.predictor(batch)[0, 0, 0, 0])
+
     for _ in range(2):  # the first call compiles and warms up
         started = time.perf_counter()
-        # A value must come back to the host, else a GPU may still be at work.
-        float(job.predictor(batch)[0, 0, 0, 0])
+        list(in_threads(predict, range(streams), streams))
     seconds = max(time.perf_counter() - started, 1e-9)
-    return Probe(batch.shape[0] * at.height * at.width / seconds, _peak_bytes())
+    return Probe(streams * len(batch) * at.height * at.width / seconds, _peak_bytes())
 
 
 def _peak_bytes() -> int:
@@ -219,10 +229,15 @@ def assemble(job: Job) -> list[str]:
     }
     if job.options.probabilities:
         rasters[folder.probabilities] = _probability_layers(legend, step)
-    names: list[str] = []
-    for path, layers in rasters.items():
-        write_cog(path, pieces, box, layers, tags=tags)
-        names += [path.name, path.name + ".aux.xml"]
+
+    def write(path: Path) -> list[str]:
+        with rasterio.Env(**environment):
+            write_cog(path, pieces, box, rasters[path], tags=tags)
+        return [path.name, path.name + ".aux.xml"]
+
+    # Compressing uses all cores, but finding the overviews' classes does not.
+    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    names = [name for _, two in in_threads(write, list(rasters), 2, "assemble") for name in two]
     if not job.options.probabilities:
         # From an earlier run with other options; it would not belong to these classes.
         for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, TypeVar
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
@@ -22,9 +25,13 @@ from agriseg.raster.source import (
     read_bands,
     read_error,
 )
+from agriseg.threads import in_threads
 
 __all__ = ["sample_pixels", "sample_values"]
 
+_T = TypeVar("_T")
+
+_THREADS = 4
 _LATTICE = 8
 """Windows along each side of the lattice that is read."""
 _STRIP_PIXELS = 1 << 26
@@ -49,19 +56,55 @@ def sample_values(source: Source, *, max_values: int = 2_000_000) -> NDArray[Any
             whole = _overview(source, dataset, pixels)
         except READ_FAULTS:
             whole = None  # perhaps a part of it can be read
-        if whole is not None:
-            return _flat(whole)
-        parts, fault = [], None
-        for window in _lattice(box, source.block_shapes[0], pixels):
-            at = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
-            try:
-                parts.append(_flat(read_bands(dataset, range(1, source.count + 1), window=at)))
-            except READ_FAULTS as error:
-                fault = fault or ReadError(read_error(source.path, window, error))
-    if not parts:
-        assert fault is not None
-        raise fault
-    return np.concatenate(parts, axis=1)
+    if whole is not None:
+        return _flat(whole)
+
+    def read(dataset: Any, window: Window) -> NDArray[Any]:
+        at = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+        try:
+            return _flat(read_bands(dataset, range(1, source.count + 1), window=at))
+        except READ_FAULTS as error:
+            raise ReadError(read_error(source.path, window, error)) from error
+
+    windows = list(_lattice(box, source.block_shapes[0], pixels))
+    found, faults = _shared(lambda: open_raster(source.path), read, windows)
+    if not found:
+        raise faults[0]
+    return np.concatenate(found, axis=1)
+
+
+def _shared(
+    open_one: Callable[[], AbstractContextManager[Any]],
+    read: Callable[[Any, Window], _T],
+    windows: Sequence[Window],
+) -> tuple[list[_T], list[ReadError]]:
+    """Read windows in some threads, each from what `open_one` opens for it alone.
+
+    Returns:
+        What was read, in the order of the windows, and the faults.
+    """
+    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    threads = max(min(os.cpu_count() or 1, _THREADS, len(windows)), 1)
+
+    def part(mine: tuple[Any, Sequence[Window]]) -> list[_T | ReadError]:
+        opened, places = mine
+        parts: list[_T | ReadError] = []
+        with rasterio.Env(**environment):
+            for window in places:
+                try:
+                    parts.append(read(opened, window))
+                except ReadError as error:
+                    parts.append(error)
+        return parts
+
+    with ExitStack() as stack:
+        # Opened here: what keeps GDAL's warnings off the screen is not made for threads.
+        files = [stack.enter_context(open_one()) for _ in range(threads)]
+        shares = [(file, windows[k::threads]) for k, file in enumerate(files)]
+        results = [result for _, result in in_threads(part, shares, threads, "sample")]
+    both = [results[k % threads][k // threads] for k in range(len(windows))]
+    found = [one for one in both if not isinstance(one, ReadError)]
+    return found, [one for one in both if isinstance(one, ReadError)]
 
 
 def _overview(source: Source, dataset: Any, pixels: int) -> NDArray[Any] | None:
@@ -108,17 +151,11 @@ def sample_pixels(
         tries.insert(0, [box.window])
     found: list[Pixels] = []
     faults: list[ReadError] = []
-    with SceneReader(scene, keys) as reader:
-        for windows in tries:
-            new: list[ReadError] = []
-            for window in windows:
-                try:
-                    found.append(reader.read(window))
-                except ReadError as error:
-                    new.append(error)
-            faults = new or faults
-            if found:
-                break
+    for windows in tries:
+        found, new = _shared(lambda: SceneReader(scene, keys), SceneReader.read, windows)
+        faults = new or faults
+        if found:
+            break
     if on_fault:
         for fault in faults:
             on_fault(str(fault))

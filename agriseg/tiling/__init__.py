@@ -10,6 +10,7 @@ from agriseg.tiling.accumulator import (
 )
 from agriseg.tiling.grid import Chip, ChipGrid
 from agriseg.tiling.plan import Plan, Swath
+from agriseg.tiling.seams import seam_score
 
 __all__ = [
     "CONFIDENCE_STEPS",
@@ -22,4 +23,5 @@ __all__ = [
     "SeamStrip",
     "Swath",
     "join_seam",
+    "seam_score",
 ]

@@ -1,0 +1,197 @@
+"""The figures of the speed table, each in a process of its own, so that its peak is its alone.
+
+python -m tests.benchmarks.stages whole scene.tif model.safetensors OUT
+python -m tests.benchmarks.stages recipe scene.tif model.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+
+import agriseg
+from agriseg.models import as_numpy, build_network, load_model, new_accumulator, read_weights
+from agriseg.models.predictor import streams_of
+from agriseg.pipeline import SegmentOptions, prepare
+from agriseg.pipeline.run import assemble
+from agriseg.pipeline.swath import run_swath
+from agriseg.raster import SceneReader, open_scene
+from agriseg.tiling import ChipGrid
+from tests.benchmarks.field import ROLES
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE_SIDE = 2048
+
+
+def in_child(*command: object) -> dict[str, Any]:
+    """Run a command of this module in a process of its own."""
+    line = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.stages", *map(str, command)]
+    done = subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def bare_speed(model: Any, chip: int, calls: int = 5) -> float:
+    """Mpixel/s of the predictor on chips in memory, with as many calls at once as in a run."""
+    streams = streams_of(model)
+    shape = (1, len(model.card.keys), chip, chip)
+    data = [np.random.default_rng(k).random(shape, np.float32) for k in range(streams)]
+
+    def work(x: Any) -> None:
+        for _ in range(calls):
+            model(x)
+
+    with ThreadPoolExecutor(streams) as pool:
+        list(pool.map(model, data))  # warm
+        return streams * calls * chip**2 / 1e6 / seconds(lambda: list(pool.map(work, data)))
+
+
+def whole(scene: str, path: str, out: str, *options: str) -> dict[str, Any]:
+    """A whole run from the file to finished rasters, with the bare speed before and after it."""
+    engine, chip, overlap = (*options, *("auto", "1024", "64")[len(options) :])
+    model = load_model(path, engine=engine)
+    before = bare_speed(model, int(chip))
+    took = seconds(
+        lambda: agriseg.segment(
+            scene, out, model=model, polygons=False, chip=int(chip), overlap=int(overlap)
+        )
+    )
+    peak = peak_mib()
+    after = bare_speed(model, int(chip))
+    with rasterio.open(scene) as dataset:
+        side = dataset.width
+    grid = ChipGrid(side, side, int(chip), int(overlap))
+    whole_mpx_s, bare = side**2 / 1e6 / took, (before + after) / 2
+    return {
+        "seconds": took,
+        "mpx_s": whole_mpx_s,
+        "bare_mpx_s": bare,
+        "share": whole_mpx_s / bare,
+        "share_of_overlap": side**2 / grid.predicted_pixels,
+        "peak_mib": peak,
+        "numerics": model.numerics,
+        "streams": streams_of(model),
+    }
+
+
+def alone(scene: str, path: str, out: str) -> dict[str, Any]:
+    """What reading, merging and assembling make by themselves, in Mpixel/s."""
+    model, opened = load_model(path), open_scene(scene)
+    side = opened.geobox.width
+    grid, megapixels = ChipGrid(side, side, 1024, 64), side**2 / 1e6
+
+    def read() -> None:
+        with rasterio.Env(GDAL_CACHEMAX=128 << 20), SceneReader(opened, list(ROLES)) as reader:
+            for row in range(grid.rows):
+                for chip in grid.chips(row):
+                    reader.read(chip.window)
+
+    probabilities = torch.rand((3, 1024, 1024))
+
+    def merge() -> None:
+        accumulator = new_accumulator(model, grid)
+        for row in range(grid.rows):
+            accumulator.start_row(row)
+            for chip in grid.chips(row):
+                window = chip.window
+                accumulator.add(probabilities[:, : window.height, : window.width].clone(), chip)
+            accumulator.pop_rows()
+
+    found = {"reading": megapixels / seconds(read), "merging": megapixels / seconds(merge)}
+    job = prepare(opened, model, Path(out), SegmentOptions(polygons=False))
+    job.ledger.create()
+    for swath in job.plan:
+        run_swath(job, swath)
+    return found | {"assembling": megapixels / seconds(lambda: assemble(job))}
+
+
+def recipe(scene: str, path: str) -> dict[str, Any]:
+    """What a tutorial does with torchgeo: chips that overlap by a quarter, float32, no merge."""
+    from torch.utils.data import DataLoader
+    from torchgeo.datasets import RasterDataset, stack_samples
+    from torchgeo.samplers import GridGeoSampler
+
+    card = agriseg.models.read_card(path)
+    network = build_network(card)
+    network.load_state_dict(read_weights(Path(path), card))
+    network.eval()
+    dataset = RasterDataset(scene)
+    loader = DataLoader(
+        dataset,
+        batch_size=4,
+        sampler=GridGeoSampler(dataset, size=512, stride=384),
+        collate_fn=stack_samples,
+    )
+    mean, std = (torch.from_numpy(v).reshape(1, -1, 1, 1) for v in (card.means, card.stds))
+    with rasterio.open(scene) as opened:
+        side = opened.width
+    most = (min(side, RECIPE_SIDE) // 384) ** 2
+    chips = 0
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for batch in loader:
+            found = network((batch["image"].float() * 1e-4 - mean) / std).argmax(1).to(torch.uint8)
+            chips += len(found)
+            if chips >= most:
+                break
+    # Each chip adds the square of its stride to the map.
+    took = time.perf_counter() - started
+    return {"mpx_s": chips * 384**2 / 1e6 / took, "peak_mib": peak_mib()}
+
+
+def same(scene: str, path: str, *engines: str) -> dict[str, Any]:
+    """Share of classes equal to float32 torch on some chips, and of pixels labelled right."""
+    exact = load_model(path, engine="torch", precision="float32")
+    models = {engine: load_model(path, engine=engine) for engine in engines or ("auto",)}
+    equal = dict.fromkeys(models, 0)
+    total = right = 0
+    opened = open_scene(scene)
+    grid = ChipGrid(opened.geobox.height, opened.geobox.width, 1024, 64)
+    with (
+        SceneReader(opened, list(ROLES)) as reader,
+        rasterio.open(Path(scene).with_name("labels.tif")) as labels,
+    ):
+        for place in range(0, len(grid), max(len(grid) // 5, 1)):
+            window = grid.chip(*divmod(place, grid.cols)).window
+            pixels = reader.read(window)
+            x = pixels.data[None, :, : window.height // 32 * 32, : window.width // 32 * 32]
+            x = np.ascontiguousarray(x)
+            expected = as_numpy(exact(x)).argmax(1)[0]
+            rows, cols = window.slices
+            truth = labels.read(1, window=((rows.start, rows.stop), (cols.start, cols.stop)))
+            total += expected.size
+            right += int((truth[: expected.shape[0], : expected.shape[1]] == expected).sum())
+            for engine, model in models.items():
+                equal[engine] += int((as_numpy(model(x)).argmax(1)[0] == expected).sum())
+    return {"right": right / total} | {engine: n / total for engine, n in equal.items()}
+
+
+if __name__ == "__main__":
+    commands: dict[str, Callable[..., dict[str, Any]]] = {
+        "whole": whole,
+        "alone": alone,
+        "recipe": recipe,
+        "same": same,
+    }
+    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
