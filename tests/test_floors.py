@@ -184,9 +184,10 @@ def test_the_lowest_floor_has_no_circle() -> None:
 def test_what_is_imported_is_asked_for() -> None:
     """A library that comes along with another one may stay away with its next version."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
     asked = {
         re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-")
-        for line in project["project"]["dependencies"]
+        for line in (*project["project"]["dependencies"], *extras["onnx"])
     }
     homes = importlib.metadata.packages_distributions()
     faults = []

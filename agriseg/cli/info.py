@@ -22,7 +22,7 @@ __all__ = ["info"]
 _FILE_WIDTH = 160
 
 # The others are pickles, which `read_card` refuses in words of its own.
-_MODEL_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")
+_MODEL_ENDINGS = (".safetensors", ".onnx", ".pt", ".pth", ".ckpt")
 
 
 def info(

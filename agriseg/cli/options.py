@@ -111,7 +111,13 @@ Chip = Annotated[
 Overlap = Annotated[
     int | None, typer.Option(help="Pixels that chips share.", rich_help_panel="Model")
 ]
-Engine = Annotated[str, typer.Option(help="auto, openvino or torch.", rich_help_panel="Model")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto, openvino or torch; onnxruntime computes ONNX files (and auto means it there).",
+        rich_help_panel="Model",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Model")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel="Model")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]

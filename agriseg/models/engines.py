@@ -21,6 +21,7 @@ __all__ = ["ENGINES", "PRECISIONS", "EngineError", "Numerics", "numpy_isa", "res
 ENGINES: dict[str, str] = {
     "openvino": "agriseg.models.openvino_predictor:load",
     "torch": "agriseg.models.torch_predictor:load",
+    "onnxruntime": "agriseg.models.onnx_predictor:load",
 }
 """Where each engine loads a model file: `load(path, card, numerics, *, trust) -> Predictor`."""
 
@@ -29,7 +30,17 @@ PRECISIONS = ("bfloat16", "float32")
 # Their predictors answer several calls at once, each on one thread: no call waits for a thread
 # that the reader or the writer has taken. With a reader beside it a U-Net on ResNet-34 made 1.25
 # Mpixel/s so on two cores, and 0.90 with both threads on one call; alone 1.7 either way.
-_STREAMING = ("openvino",)
+_STREAMING = ("openvino", "onnxruntime")
+# They compute on the CPU here: who asks for one of them and names no device means that.
+# Name, what to do on a GPU, and what to do where it is missing.
+_CPU_ONLY = {
+    "openvino": (
+        "OpenVINO",
+        "use --engine torch, or --device cpu",
+        "pip install openvino, or use --engine torch",
+    ),
+    "onnxruntime": ("ONNX Runtime", "use --device cpu", "pip install 'agriseg[onnx]'"),
+}
 
 _DEVICE = re.compile(r"cpu\Z|cuda(:\d{1,3})?\Z")
 _BATCH = {"cpu": 1, "cuda": 4}
@@ -115,9 +126,11 @@ def resolve_numerics(
 
     Args:
         engine: A key of `ENGINES`, or "auto": torch on CUDA; OpenVINO on x86 processors, for which
-            it is made, where it is installed; torch elsewhere.
+            it is made, where it is installed; torch elsewhere. ONNX Runtime, for ONNX files only,
+            is never chosen here.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
-        precision: "auto" (bfloat16 where the processor computes in it), or one of `PRECISIONS`.
+        precision: "auto" (bfloat16 where the processor computes in it), or one of `PRECISIONS`;
+            ONNX Runtime computes in float32.
         batch: Chips in a batch; by default 1 on a CPU, where more gains nothing, and 4 on CUDA.
         threads: CPU threads; what torch is set to by default.
 
@@ -133,38 +146,36 @@ def resolve_numerics(
             raise OptionError(f"{name} {value}: a whole number of 1 to {_MOST} is needed")
     import torch
 
-    # OpenVINO is for the CPU: who asks for it and names no device means that.
-    where = "cpu" if (engine, device) == ("openvino", "auto") else _device(device)
+    where = "cpu" if engine in _CPU_ONLY and device == "auto" else _device(device)
     on_cuda = where.startswith("cuda")
     chosen, why = _engine(engine, where)
     return Numerics(
         engine=chosen,
         engine_version=_version(chosen) or "unknown",
         device=where,
-        precision=_precision(precision, where),
+        precision=_precision(precision, where, chosen),
         threads=threads or torch.get_num_threads(),
         batch=batch or _BATCH["cuda" if on_cuda else "cpu"],
-        isa=_cuda_isa(where) if on_cuda else _cpu_isa(),
+        isa=_cuda_isa(where) if on_cuda else _cpu_isa(chosen),
         why=why,
     )
 
 
 def _engine(engine: str, device: str) -> tuple[str, str]:
     """The engine, and why it is this one."""
-    has_openvino = _version("openvino") is not None
-    if engine == "openvino":
+    if engine in _CPU_ONLY:
+        name, on_a_gpu, if_missing = _CPU_ONLY[engine]
         if device != "cpu":
             raise OptionError(
-                f"--engine openvino --device {device}: OpenVINO computes on the CPU here; use "
-                "--engine torch, or --device cpu"
+                f"--engine {engine} --device {device}: {name} computes on the CPU here; {on_a_gpu}"
             )
-        if not has_openvino:
-            raise OptionError(
-                "--engine openvino: it is not installed; pip install openvino, or use --engine "
-                "torch"
-            )
+        if _version(engine) is None:
+            raise OptionError(f"--engine {engine}: it is not installed; {if_missing}")
+    if engine == "onnxruntime":
+        return engine, "it computes ONNX files"
     if engine != "auto":
         return engine, "as asked"
+    has_openvino = _version("openvino") is not None
     if device != "cpu":
         return "torch", "there is a GPU"
     if platform.machine().lower() not in _X86:
@@ -223,7 +234,13 @@ def _device(device: str) -> str:
     return device
 
 
-def _precision(precision: str, device: str) -> str:
+def _precision(precision: str, device: str, engine: str) -> str:
+    if engine == "onnxruntime":
+        if precision == "bfloat16":
+            raise OptionError(
+                "--precision bfloat16: ONNX Runtime computes in float32 here; leave it out"
+            )
+        return "float32"
     if not device.startswith("cuda"):
         if precision == "auto":
             fast = _cpu_has("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -247,7 +264,8 @@ def _cpu_has(*tests: str) -> bool:
     return any(bool(getattr(torch.cpu, test, bool)()) for test in tests)
 
 
-def _cpu_isa() -> str:
+def _cpu_isa(engine: str) -> str:
+    import numpy as np
     import torch
 
     # oneDNN takes other kernels, which add up in another order, where these are there.
@@ -258,7 +276,9 @@ def _cpu_isa() -> str:
         "amx_fp16": "_is_amx_fp16_supported",
     }
     capability = str(torch.backends.cpu.get_cpu_capability())
-    return "+".join([capability, *(name for name, test in extra.items() if _cpu_has(test))])
+    isa = "+".join([capability, *(name for name, test in extra.items() if _cpu_has(test))])
+    # What surrounds an ONNX graph, normalisation and softmax, is computed in numpy.
+    return f"{isa}, numpy {np.__version__} {numpy_isa()}" if engine == "onnxruntime" else isa
 
 
 def _cuda_isa(device: str) -> str:

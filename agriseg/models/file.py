@@ -1,8 +1,8 @@
-"""The model file: weights as plain tensors, and the card, in one `.safetensors`.
+"""Model files: weights as plain tensors, and the card, in one `.safetensors`.
 
 The format (https://github.com/huggingface/safetensors#format) is 8 bytes of little-endian length, a
 JSON header of that length, then the tensors' bytes. The card is read from the header alone, without
-torch. Nothing in this module unpickles anything.
+torch. Nothing in this module unpickles anything. ONNX files from elsewhere are read in `onnx_file`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from agriseg.models.augment import augmented
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import ENGINES, EngineError, Numerics, resolve_numerics
+from agriseg.models.onnx_file import read_onnx_card
 from agriseg.models.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ def load_model(
     """Load a model for predicting.
 
     Args:
-        name_or_path: A model file (`.safetensors`), or "index-baseline", which needs no file and no
-            training; it runs in numpy, on the CPU, in float32.
-        engine: "auto", "openvino" or "torch"; "auto" or "numpy" for the baseline. An engine that
-            was chosen by itself and fails gives way to torch.
+        name_or_path: A model file (`.safetensors`); a network from elsewhere (`.onnx`) with its
+            card beside it (the same name, ending in `.json`); or "index-baseline", which needs no
+            file and no training; it runs in numpy, on the CPU, in float32.
+        engine: "auto", "openvino" or "torch"; "auto" or "onnxruntime" for an ONNX file; "auto" or
+            "numpy" for the baseline. An engine that was chosen by itself and fails gives way to
+            torch.
         device: "auto", "cpu", "cuda" or "cuda:1".
         precision: "auto", "bfloat16" or "float32".
         batch: Chips in a batch; by default what suits the device.
@@ -94,6 +97,7 @@ def load_model(
             )
         return augmented(IndexBaseline(), tta)
     path = _existing(name_or_path)
+    engine = _engine_for(path, engine)
     card = read_card(path)
     numerics = resolve_numerics(
         engine=engine, device=device, precision=precision, batch=batch, threads=threads
@@ -123,12 +127,16 @@ def _loaded(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool) -> 
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
-    """Read a model file's card; neither weights nor torch are loaded.
+    """Read a model file's card; neither torch nor, but for ONNX files, the weights are loaded.
 
     Raises:
         ModelError: The file is missing, damaged, or no model of agriseg's.
     """
     file = _existing(path)
+    return _format_of(file).read_card(file)
+
+
+def _read_own_card(file: Path) -> ModelCard:
     header = _read_header(file)
     if _KEY not in header.metadata:
         raise ModelError(
@@ -245,21 +253,52 @@ def _expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
+@dataclass(frozen=True)
+class _Format:
+    """A kind of model file: what `--engine` may be, first what "auto" means, and its card."""
+
+    engines: tuple[str, ...]
+    read_card: Callable[[Path], ModelCard]
+
+
+_OWN = _Format(("auto", "openvino", "torch"), _read_own_card)
+_FORMATS = {".onnx": _Format(("onnxruntime",), read_onnx_card)}
+
+
+def _format_of(file: Path) -> _Format:
+    return _FORMATS.get(file.suffix.lower(), _OWN)
+
+
+def _engine_for(file: Path, engine: str) -> str:
+    """The engine to ask for, once it is known to read such files."""
+    possible = _format_of(file).engines
+    if engine == "auto":
+        return possible[0]
+    # What is no engine at all is told where all of them are known.
+    if engine in ENGINES and engine not in possible:
+        names = " or ".join(name for name in possible if name != "auto")
+        raise OptionError(
+            f"--engine {engine}: {file} is not for it, {names} computes such files; leave --engine "
+            "out"
+        )
+    return engine
+
+
 def _existing(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if "://" in text:
         raise ModelError(f"{text}: models are read from a local file; download it first")
     file = Path(text)
     if file.is_dir():
-        inside = sorted(file.glob(f"*{_SUFFIX}"))
+        inside = sorted([*file.glob(f"*{_SUFFIX}"), *file.glob("*.onnx")])
         hint = f"did you mean {inside[0]}?" if inside else _MAKE_ONE
         raise ModelError(f"{file}: is a folder; expected is a {_SUFFIX} model file; {hint}")
     if not file.exists():
         if difflib.get_close_matches(text, [BASELINE], cutoff=0.6):
             raise ModelError(f"no model {text!r}; did you mean {BASELINE!r}?")
         raise ModelError(
-            f"no model file {text!r}; expected is the path of a {_SUFFIX} file, or {BASELINE!r}, "
-            "which needs none"
+            f"no model file {text!r}; expected is the path of a {_SUFFIX} or .onnx file, or "
+            f"{BASELINE!r}, which needs none"
         )
     return file
 

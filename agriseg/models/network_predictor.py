@@ -11,22 +11,24 @@ import torch
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics
 
-__all__ = ["NetworkPredictor"]
+__all__ = ["NetworkPredictor", "SettledPredictor"]
 
 
-class NetworkPredictor:
-    """A card, a network and the numerics that were decided for them.
+class SettledPredictor:
+    """A card, and the numerics that were decided for its network.
 
     Args:
         card: The card.
-        network: Its weights are told by the fingerprint; it is not kept.
         numerics: How to compute.
+        fingerprint: A text that changes with the card and the weights.
+        parameters: How many weights there are.
     """
 
-    def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
+    def __init__(
+        self, card: ModelCard, numerics: Numerics, *, fingerprint: str, parameters: int
+    ) -> None:
         self.card, self.settings = card, numerics
-        self.fingerprint = _fingerprint(card, network.state_dict())
-        self._parameters = sum(p.numel() for p in network.parameters())
+        self.fingerprint, self._parameters = fingerprint, parameters
 
     @property
     def numerics(self) -> str:
@@ -58,6 +60,24 @@ class NetworkPredictor:
             "isa": settings.isa,
             "why": settings.why,
         }
+
+
+class NetworkPredictor(SettledPredictor):
+    """What is known of a network in torch.
+
+    Args:
+        card: The card.
+        network: Its weights are told by the fingerprint; it is not kept.
+        numerics: How to compute.
+    """
+
+    def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
+        super().__init__(
+            card,
+            numerics,
+            fingerprint=_fingerprint(card, network.state_dict()),
+            parameters=sum(p.numel() for p in network.parameters()),
+        )
 
 
 def _fingerprint(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> str:

@@ -118,7 +118,7 @@ def _why_not(path: str, error: Exception) -> str:
         return f"{path}: there is no such file; check the path"
     if _is_local(path) and local.is_dir():
         return f"{path} is a folder, and GDAL knows no raster in it; give a raster file"
-    if path.lower().endswith(".safetensors"):
+    if path.lower().endswith((".safetensors", ".onnx")):
         return f"{path} is a model, no raster; give the raster first, and the model with --model"
     said = " ".join(str(error).split()).rstrip(".")
     if "missing codec" in said:
