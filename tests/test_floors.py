@@ -187,7 +187,7 @@ def test_what_is_imported_is_asked_for() -> None:
     extras = project["project"]["optional-dependencies"]
     asked = {
         re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-")
-        for line in (*project["project"]["dependencies"], *extras["onnx"])
+        for line in (*project["project"]["dependencies"], *extras["onnx"], *extras["int8"])
     }
     homes = importlib.metadata.packages_distributions()
     faults = []

@@ -119,7 +119,13 @@ Engine = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Model")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel="Model")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="auto, float32, bfloat16, or int8 (faster on CPUs, calibrated on the scene).",
+        rich_help_panel="Model",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)

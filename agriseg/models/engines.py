@@ -25,7 +25,7 @@ ENGINES: dict[str, str] = {
 }
 """Where each engine loads a model file: `load(path, card, numerics, *, trust) -> Predictor`."""
 
-PRECISIONS = ("bfloat16", "float32")
+PRECISIONS = ("bfloat16", "float32", "int8")
 
 # Their predictors answer several calls at once, each on one thread: no call waits for a thread
 # that the reader or the writer has taken. With a reader beside it a U-Net on ResNet-34 made 1.25
@@ -89,7 +89,8 @@ class Numerics:
         Nor do threads matter where each call has one of its own.
         """
         device = self.device.partition(":")[0]
-        is_free = device != "cpu" or self.engine in _STREAMING
+        # Calibrating is one call on all threads, and its last bits may depend on them.
+        is_free = device != "cpu" or (self.engine in _STREAMING and self.precision != "int8")
         plain = {
             "engine": self.engine,
             "engine_version": self.engine_version,
@@ -130,7 +131,7 @@ def resolve_numerics(
             is never chosen here.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
         precision: "auto" (bfloat16 where the processor computes in it), or one of `PRECISIONS`;
-            ONNX Runtime computes in float32.
+            ONNX Runtime computes in float32, and only OpenVINO in int8.
         batch: Chips in a batch; by default 1 on a CPU, where more gains nothing, and 4 on CUDA.
         threads: CPU threads; what torch is set to by default.
 
@@ -146,12 +147,14 @@ def resolve_numerics(
             raise OptionError(f"{name} {value}: a whole number of 1 to {_MOST} is needed")
     import torch
 
+    if precision == "int8":
+        engine = _engine_for_int8(engine)
     where = "cpu" if engine in _CPU_ONLY and device == "auto" else _device(device)
     on_cuda = where.startswith("cuda")
     chosen, why = _engine(engine, where)
     return Numerics(
         engine=chosen,
-        engine_version=_version(chosen) or "unknown",
+        engine_version=_versions(chosen, precision),
         device=where,
         precision=_precision(precision, where, chosen),
         threads=threads or torch.get_num_threads(),
@@ -159,6 +162,26 @@ def resolve_numerics(
         isa=_cuda_isa(where) if on_cuda else _cpu_isa(chosen),
         why=why,
     )
+
+
+def _engine_for_int8(engine: str) -> str:
+    if engine not in ("auto", "openvino"):
+        raise OptionError(
+            f"--precision int8 --engine {engine}: only OpenVINO computes in int8 here; leave one "
+            "of the two out"
+        )
+    if _version("nncf") is None:
+        raise OptionError(
+            "--precision int8: NNCF, which calibrates it, is not installed; pip install "
+            "'agriseg[int8]'"
+        )
+    return "openvino"
+
+
+def _versions(engine: str, precision: str) -> str:
+    """Versions of the libraries that decide the bytes."""
+    found = _version(engine) or "unknown"
+    return f"{found}, nncf {_version('nncf')}" if precision == "int8" else found
 
 
 def _engine(engine: str, device: str) -> tuple[str, str]:
@@ -245,7 +268,7 @@ def _precision(precision: str, device: str, engine: str) -> str:
         if precision == "auto":
             fast = _cpu_has("_is_avx512_bf16_supported", "_is_amx_tile_supported")
             return "bfloat16" if fast else "float32"
-        return precision
+        return precision  # int8 too, which only OpenVINO on a CPU comes here with
     major, minor = _properties(device)[1:]
     if precision == "bfloat16" and major < 8:
         raise OptionError(

@@ -75,7 +75,8 @@ def load_model(
             "numpy" for the baseline. An engine that was chosen by itself and fails gives way to
             torch.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        precision: "auto", "bfloat16" or "float32".
+        precision: "auto", "bfloat16", "float32", or "int8": on a CPU in 8-bit integers, calibrated
+            on the scene, where that changes few classes.
         batch: Chips in a batch; by default what suits the device.
         threads: CPU threads; what torch is set to by default.
         tta: Test-time augmentation: "none", "flips" (the mean over 4 mirror images, 4 times the

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -29,16 +30,17 @@ from agriseg.models.network_predictor import NetworkPredictor
 from agriseg.models.torch_accumulator import TorchAccumulator
 from agriseg.tiling import ChipGrid
 
-__all__ = ["OpenVinoPredictor", "load"]
+__all__ = ["OpenVinoPredictor", "compiled", "converted", "load"]
 
 # bfloat16 moves probabilities by a hundredth or so, and rarely one as far as this.
 _FAR, _OFTEN = 0.25, 0.05
-_PRECISIONS = {"bfloat16": "bf16", "float32": "f32"}
+# What is left of a quantised network besides its convolutions is computed in float32.
+_PRECISIONS = {"bfloat16": "bf16", "float32": "f32", "int8": "f32"}
 
 
 def load(
     path: Path, card: ModelCard, numerics: Numerics, *, trust: bool = False
-) -> OpenVinoPredictor:
+) -> NetworkPredictor:
     """Load a model file into a predictor.
 
     Raises:
@@ -48,6 +50,10 @@ def load(
     with torch.random.fork_rng(devices=[]):
         network = build_network(card, trust=trust)
     network.load_state_dict(read_weights(path, card))
+    if numerics.precision == "int8":
+        from agriseg.models.int8_predictor import Int8Predictor
+
+        return Int8Predictor(card, network, numerics)
     return OpenVinoPredictor(card, network, numerics)
 
 
@@ -73,12 +79,19 @@ class OpenVinoPredictor(NetworkPredictor):
         card: The card.
         network: From (n, bands, h, w) to logits (n, classes, h, w).
         numerics: How to compute.
+        requests: What computes it, one for each stream; None: made of the network.
     """
 
-    def __init__(self, card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        network: torch.nn.Module,
+        numerics: Numerics,
+        requests: Sequence[Any] | None = None,
+    ) -> None:
         super().__init__(card, network, numerics)
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for request in _compiled(card, network, numerics):
+        for request in requests if requests is not None else _checked(card, network, numerics):
             self._requests.put(request)
 
     def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
@@ -112,27 +125,41 @@ def _openvino() -> Any:
     return openvino
 
 
-def _compiled(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> list[Any]:
-    """What answers requests of any height and width: one for each stream."""
-    side = max(card.stride, 64 // card.stride * card.stride)
+def _side(card: ModelCard) -> int:
+    return max(card.stride, 64 // card.stride * card.stride)
+
+
+def converted(card: ModelCard, network: torch.nn.Module, batch: int) -> tuple[Any, torch.nn.Module]:
+    """The OpenVINO model of free height and width, and the module in torch that it is made of."""
     shape = [-1, len(card.bands), -1, -1]
-    example = torch.zeros(numerics.batch, len(card.bands), side, side)
+    example = torch.zeros(batch, len(card.bands), _side(card), _side(card))
+    openvino = _openvino()
+    whole = _Whole(card, fold_decoder(network, len(card.bands), card.stride)).eval()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of the tracer, which nobody can act upon
+        return openvino.convert_model(whole, example_input=example, input=shape), whole
+
+
+def compiled(model: Any, numerics: Numerics) -> list[Any]:
+    """What answers requests: one for each stream."""
     options = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[numerics.precision],
         "INFERENCE_NUM_THREADS": numerics.threads,
         "NUM_STREAMS": numerics.streams,
     }
+    made = _openvino().Core().compile_model(model, "CPU", options)
+    return [made.create_infer_request() for _ in range(numerics.streams)]
+
+
+def _checked(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> list[Any]:
+    """The requests of a network, once it is seen that they give what it gives in torch."""
     try:
-        openvino = _openvino()
-        whole = _Whole(card, fold_decoder(network, len(card.bands), card.stride)).eval()
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # of the tracer, which nobody can act upon
-            model = openvino.convert_model(whole, example_input=example, input=shape)
-            compiled = openvino.Core().compile_model(model, "CPU", options)
-            requests = [compiled.create_infer_request() for _ in range(numerics.streams)]
-            # The conversion follows one example: see that it did not take its size for a constant.
-            size = (1, len(card.bands), 2 * side, side + card.stride)
-            data = np.random.default_rng(0).standard_normal(size, np.float32)
+        model, whole = converted(card, network, numerics.batch)
+        requests = compiled(model, numerics)
+        # The conversion follows one example: see that it did not take its size for a constant.
+        size = (1, len(card.bands), 2 * _side(card), _side(card) + card.stride)
+        data = np.random.default_rng(0).standard_normal(size, np.float32)
+        with torch.inference_mode():
             off = torch.from_numpy(requests[0].infer({0: data})[0]) - whole(torch.from_numpy(data))
         share = float((off.abs() > _FAR).float().mean())
         if share > _OFTEN:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -19,12 +19,12 @@ import rasterio
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError, ReadError
-from agriseg.models import ModelCard, new_accumulator
+from agriseg.models import new_accumulator
+from agriseg.models.inputs import network_input, present_keys
 from agriseg.pipeline.background import Background
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.predicting import ChipPixels, Predicted, predict_chips
 from agriseg.raster.reader import SceneReader
-from agriseg.raster.scene import Scene
 from agriseg.tiling import Accumulator, Chip, ChipGrid, FinishedRows, Swath
 from agriseg.vector.parallel import threads_for
 
@@ -117,8 +117,7 @@ def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> It
     Runs in a thread of its own, to which GDAL's settings do not come by themselves.
     """
     card = job.predictor.card
-    present, fill = _inputs(job.scene, card)
-    keys = [card.keys[place] for place in present]
+    keys = present_keys(job.scene, card)
     with rasterio.Env(**environment), SceneReader(job.scene, keys) as reader:
         for chip in chips:
             try:
@@ -131,40 +130,7 @@ def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> It
             if not pixels.valid.any():
                 yield ChipPixels(chip, None, None)
                 continue
-            data = _ready(pixels.data, pixels.valid, present, fill, card.stride)
-            yield ChipPixels(chip, data, pixels.valid)
-
-
-def _inputs(scene: Scene, card: ModelCard) -> tuple[list[int], NDArray[np.float32]]:
-    """Which of the card's bands the scene has, and what stands for missing ones: their means."""
-    present = [place for place, key in enumerate(card.keys) if scene.has(key)]
-    return present, card.means.reshape(-1, 1, 1)
-
-
-def _ready(
-    data: NDArray[np.float32],
-    valid: NDArray[np.bool_],
-    present: Sequence[int],
-    fill: NDArray[np.float32],
-    stride: int,
-) -> NDArray[np.float32]:
-    """All bands of the card, means where invalid or missing, mirrored up to the stride.
-
-    Only chips clipped by the raster's right or bottom edge are ever padded.
-    """
-    height, width = valid.shape
-    ready = np.empty((len(fill), height, width), np.float32)
-    ready[:] = fill
-    whole = bool(valid.all())
-    for plane, place in zip(data, present, strict=True):
-        if whole:
-            ready[place] = plane
-        else:
-            np.copyto(ready[place], plane, where=valid)
-    down, across = -height % stride, -width % stride
-    if down or across:
-        ready = np.pad(ready, ((0, 0), (0, down), (0, across)), mode="reflect")
-    return ready
+            yield ChipPixels(chip, network_input(pixels, keys, card), pixels.valid)
 
 
 def _ahead(items: Iterator[_T], depth: int) -> Generator[_T, None, None]:
