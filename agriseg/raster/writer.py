@@ -195,9 +195,11 @@ def write_cog(
     """
     output = _Output(path, geobox, layers, dict(tags or {}))
     classes = any(layer.legend for layer in layers)
+    # Noise does not shrink, however long one tries: a confidence of 67 Mpixel takes 34 MB in 2.2 s
+    # at level 6, and 36 MB in 0.9 s at level 1. Classes take 5 MB in 1.5 s, and 8 MB in 0.9 s.
     options = {
         "COMPRESS": "DEFLATE",
-        "LEVEL": "6",
+        "LEVEL": "6" if classes else "1",
         "BLOCKSIZE": str(_BLOCK),
         "BIGTIFF": "IF_SAFER",
         "OVERVIEW_RESAMPLING": "MODE" if classes else "AVERAGE",

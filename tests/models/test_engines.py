@@ -80,7 +80,7 @@ def test_precision_of_gpus(gpus):
     [
         ({"engine": "tpu"}, "auto, openvino, torch"),
         ({"engine": "openvino", "device": "cuda"}, "--device cpu"),
-        ({"precision": "int8"}, "auto, bfloat16, float32, int8"),
+        ({"precision": "int4"}, "auto, bfloat16, float32, int8"),
         ({"device": "gpu"}, "auto, cpu, cuda"),
         ({"device": "cuda:x"}, "auto, cpu, cuda"),
         ({"device": "cuda"}, "--device cpu"),
