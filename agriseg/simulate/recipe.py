@@ -12,6 +12,7 @@ from rasterio.errors import CRSError
 
 from agriseg.errors import OptionError
 from agriseg.geobox import GeoBox
+from agriseg.simulate.spectra import SENSORS
 
 __all__ = ["FieldRecipe"]
 
@@ -65,6 +66,7 @@ class FieldRecipe:
         border_m: Mean width of the ragged border without pixels, metres; 0 for none.
         blur_px: Standard deviation of the camera's blur, pixels.
         noise: Standard deviation of the sensor's noise, reflectance.
+        sensor: The camera, a key of `spectra.SENSORS`.
 
     Raises:
         OptionError: A value makes no field; the message says which, and what to give.
@@ -90,11 +92,16 @@ class FieldRecipe:
     border_m: float = 0.6
     blur_px: float = 0.7
     noise: float = 0.001
+    sensor: str = "rededge"
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name != "crs":
+            if field.name not in ("crs", "sensor"):
                 self._check(field.name)
+        if self.sensor not in SENSORS:
+            raise OptionError(
+                f"recipe: sensor {self.sensor!r} is unknown; possible are {', '.join(SENSORS)}"
+            )
         try:
             crs = CRS.from_user_input(self.crs)
         except CRSError as error:

@@ -35,6 +35,7 @@ __all__ = [
     "GRASS_WEED",
     "LEAFY_WEED",
     "RESIDUE",
+    "SENSORS",
     "SKY_SHARE",
     "SOIL",
     "SOIL_DRY",
@@ -61,6 +62,9 @@ BANDS: Final = (
     BandInfo("rededge", "Red edge", 717.0),
     BandInfo("nir", "NIR", 842.0),
 )
+
+SENSORS: Final = {"rededge": BANDS}
+"""The bands of each camera that can be simulated."""
 
 # Materials of the drawing. Soil and clods take the colour of the ground under them.
 SOIL, CLOD, STONE, RESIDUE, CROP, LEAFY_WEED, GRASS_WEED = range(7)
