@@ -8,33 +8,26 @@ is short, so memory is bounded.
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
-from agriseg.errors import ModelError, ReadError
+from agriseg.errors import ModelError
 from agriseg.models import new_accumulator
-from agriseg.models.inputs import network_input, present_keys
 from agriseg.pipeline.background import Background
 from agriseg.pipeline.job import Job
-from agriseg.pipeline.predicting import ChipPixels, Predicted, predict_chips
-from agriseg.raster.reader import SceneReader
-from agriseg.tiling import Accumulator, Chip, ChipGrid, FinishedRows, Swath
+from agriseg.pipeline.predicting import Predicted, predict_chips
+from agriseg.pipeline.reading import read_chips
+from agriseg.tiling import Accumulator, ChipGrid, FinishedRows, Swath
 from agriseg.vector.parallel import threads_for
 
 __all__ = ["OnRow", "run_swath"]
 
 OnRow = Callable[[int], None]
 """Called with the number of raster pixels that became final."""
-
-_AHEAD = 3
-_T = TypeVar("_T")
 
 
 def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
@@ -51,8 +44,7 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
         job.predictor, job.plan.grid, probabilities=job.options.probabilities
     )
     last: int | None = None
-    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
-    pixels = _ahead(_read(job, chips, environment), _AHEAD)
+    pixels = read_chips(job, chips)
     stream = predict_chips(job.predictor, pixels)
     threads = threads_for(job.plan.grid.step * job.plan.grid.width, (os.cpu_count() or 1) // 4)
     tracing, writing = Background("trace", threads, 2 * threads), Background("write")
@@ -109,64 +101,3 @@ def _merge_row(
         valid[:, cols] &= pixels.valid
         accumulator.add(found.probabilities, pixels.chip)
     return valid, unreadable
-
-
-def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> Iterator[ChipPixels]:
-    """Read chips in order, ready for the network.
-
-    Runs in a thread of its own, to which GDAL's settings do not come by themselves.
-    """
-    card = job.predictor.card
-    keys = present_keys(job.scene, card)
-    with rasterio.Env(**environment), SceneReader(job.scene, keys) as reader:
-        for chip in chips:
-            try:
-                pixels = reader.read(chip.window)
-            except ReadError as error:
-                if not job.options.skip_unreadable:
-                    raise
-                yield ChipPixels(chip, None, None, str(error))
-                continue
-            if not pixels.valid.any():
-                yield ChipPixels(chip, None, None)
-                continue
-            yield ChipPixels(chip, network_input(pixels, keys, card), pixels.valid)
-
-
-def _ahead(items: Iterator[_T], depth: int) -> Generator[_T, None, None]:
-    """Run an iterator in a thread of its own, at most `depth` items ahead."""
-    filled: queue.Queue[Any] = queue.Queue(maxsize=depth)
-    stop, end = threading.Event(), object()
-
-    def put(item: Any) -> None:
-        while not stop.is_set():
-            try:
-                filled.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stop.is_set():
-                    break
-            put(end)
-        except BaseException as error:  # handed to the thread that waits for items
-            put(error)
-        finally:
-            close = getattr(items, "close", None)
-            if close:
-                close()
-
-    thread = threading.Thread(target=work, name="agriseg-read", daemon=True)
-    thread.start()
-    try:
-        while (item := filled.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
