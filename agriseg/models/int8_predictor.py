@@ -62,6 +62,8 @@ class Int8Predictor(NetworkPredictor):
 
     def for_scene(self, scene: Scene) -> Int8Predictor:
         """A predictor for this scene; it is calibrated when it is first called."""
+        if self._scene == scene:
+            return self
         other = copy.copy(self)
         other._scene, other._lock = scene, threading.Lock()
         other._predictor, other._changed = None, None

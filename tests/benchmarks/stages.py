@@ -22,7 +22,7 @@ import torch
 
 import agriseg
 from agriseg.models import as_numpy, build_network, load_model, new_accumulator, read_weights
-from agriseg.models.predictor import streams_of
+from agriseg.models.predictor import adapt, streams_of
 from agriseg.pipeline import SegmentOptions, prepare
 from agriseg.pipeline.run import assemble
 from agriseg.pipeline.swath import run_swath
@@ -68,9 +68,20 @@ def bare_speed(model: Any, chip: int, calls: int = 5) -> float:
 
 
 def whole(scene: str, path: str, out: str, *options: str) -> dict[str, Any]:
-    """A whole run from the file to finished rasters, with the bare speed before and after it."""
-    engine, chip, overlap = (*options, *("auto", "1024", "64")[len(options) :])
-    model = load_model(path, engine=engine)
+    """A whole run from the file to finished rasters, with the bare speed before and after it.
+
+    Options are engine, precision, chip and overlap; libraries and model are there before it starts.
+    """
+    defaults = ("auto", "auto", "1024", "64")
+    engine, precision, chip, overlap = (*options, *defaults[len(options) :])
+    model = load_model(path, engine=engine, precision=precision)
+    if precision == "int8":
+        started = time.perf_counter()
+        model = adapt(model, open_scene(scene))
+        model(np.full((1, len(model.card.keys), 64, 64), 0.2, np.float32))
+        calibration = time.perf_counter() - started
+    else:
+        calibration = 0.0
     before = bare_speed(model, int(chip))
     took = seconds(
         lambda: agriseg.segment(
@@ -92,6 +103,7 @@ def whole(scene: str, path: str, out: str, *options: str) -> dict[str, Any]:
         "peak_mib": peak,
         "numerics": model.numerics,
         "streams": streams_of(model),
+        "calibration": calibration,
     }
 
 
@@ -160,13 +172,15 @@ def recipe(scene: str, path: str) -> dict[str, Any]:
     return {"mpx_s": chips * 384**2 / 1e6 / took, "peak_mib": peak_mib()}
 
 
-def same(scene: str, path: str, *engines: str) -> dict[str, Any]:
+def same(scene: str, path: str, *precisions: str) -> dict[str, Any]:
     """Share of classes equal to float32 torch on some chips, and of pixels labelled right."""
     exact = load_model(path, engine="torch", precision="float32")
-    models = {engine: load_model(path, engine=engine) for engine in engines or ("auto",)}
+    opened = open_scene(scene)
+    models = {
+        name: adapt(load_model(path, precision=name), opened) for name in precisions or ("auto",)
+    }
     equal = dict.fromkeys(models, 0)
     total = right = 0
-    opened = open_scene(scene)
     grid = ChipGrid(opened.geobox.height, opened.geobox.width, 1024, 64)
     with (
         SceneReader(opened, list(ROLES)) as reader,
@@ -182,9 +196,9 @@ def same(scene: str, path: str, *engines: str) -> dict[str, Any]:
             truth = labels.read(1, window=((rows.start, rows.stop), (cols.start, cols.stop)))
             total += expected.size
             right += int((truth[: expected.shape[0], : expected.shape[1]] == expected).sum())
-            for engine, model in models.items():
-                equal[engine] += int((as_numpy(model(x)).argmax(1)[0] == expected).sum())
-    return {"right": right / total} | {engine: n / total for engine, n in equal.items()}
+            for name, model in models.items():
+                equal[name] += int((as_numpy(model(x)).argmax(1)[0] == expected).sum())
+    return {"right": right / total} | {name: n / total for name, n in equal.items()}
 
 
 if __name__ == "__main__":

@@ -46,15 +46,18 @@ def test_series_of_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.timeout(7200)
 def test_series_of_encoders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = write_scene(tmp_path / "scene", 4096)
-    lines = [f"{'':18}bare  whole run  of bare    torch bare  equal to float32   peak MiB"]
+    head = "bare  whole run  of bare    torch bare     int8 bare  whole run"
+    lines = [f"{'':18}{head}  equal to float32    in int8   peak MiB"]
     for encoder in ENCODERS:
         model = make_model(tmp_path / f"{encoder}.safetensors", scene, encoder=encoder)
         run = in_child("whole", scene, model, tmp_path / encoder)
         plain = in_child("whole", scene, model, tmp_path / f"{encoder}-torch", "torch")
-        same = in_child("same", scene, model)
+        int8 = in_child("whole", scene, model, tmp_path / f"{encoder}-int8", "auto", "int8")
+        same = in_child("same", scene, model, "auto", "int8")
         lines.append(
             f"{encoder:16}{run['bare_mpx_s']:6.2f}{run['mpx_s']:11.2f}{run['share']:9.0%}"
-            f"{plain['bare_mpx_s']:14.2f}{same['auto']:18.3%}{run['peak_mib']:11,.0f}"
+            f"{plain['bare_mpx_s']:14.2f}{int8['bare_mpx_s']:14.2f}{int8['mpx_s']:12.2f}"
+            f"{same['auto']:18.3%}{same['int8']:11.3%}{run['peak_mib']:11,.0f}"
         )
     with capsys.disabled():
         print("\n\n" + "\n".join(lines))

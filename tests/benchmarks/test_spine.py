@@ -31,9 +31,10 @@ def test_spine_against_the_bare_network(tmp_path: Path, capsys: pytest.CaptureFi
     run = in_child("whole", scene, model, tmp_path / "out")
     quarter = in_child("whole", small, model, tmp_path / "quarter")
     plain = in_child("whole", small, model, tmp_path / "torch", "torch")
+    int8 = in_child("whole", small, model, tmp_path / "int8", "auto", "int8")
     alone = in_child("alone", small, model, tmp_path / "alone")
     recipe = in_child("recipe", small, model)
-    same = in_child("same", small, model)
+    same = in_child("same", small, model, "auto", "int8")
     numerics = json.loads(run["numerics"])
     lines = [
         f"{SIDE} x {SIDE} pixels, five bands; chips of 1024, overlap 64",
@@ -45,6 +46,9 @@ def test_spine_against_the_bare_network(tmp_path: Path, capsys: pytest.CaptureFi
         _row("  share that overlapping chips would leave", 100 * run["share_of_overlap"], "%"),
         _row("the same in torch, bare", plain["bare_mpx_s"]),
         _row("the same in torch, whole run", plain["mpx_s"]),
+        _row("the same in int8, bare", int8["bare_mpx_s"]),
+        _row("the same in int8, whole run", int8["mpx_s"]),
+        _row("  and its calibration on the scene", int8["calibration"], "s"),
         _row("torchgeo's recipe: 512/384, float32, no merge", recipe["mpx_s"]),
         _row("  times as fast as that", run["mpx_s"] / recipe["mpx_s"], "times"),
         *(_row(f"{stage} alone", speed) for stage, speed in alone.items()),
@@ -52,6 +56,7 @@ def test_spine_against_the_bare_network(tmp_path: Path, capsys: pytest.CaptureFi
         _row("  of a raster of a quarter of the size", quarter["peak_mib"], "MiB"),
         _row("  of torchgeo's recipe", recipe["peak_mib"], "MiB"),
         _row("classes equal to float32 torch", 100 * same["auto"], "%", 3),
+        _row("  in int8", 100 * same["int8"], "%", 3),
         _row("  pixels that the model labels right", 100 * same["right"], "%"),
     ]
     with capsys.disabled():

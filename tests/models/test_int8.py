@@ -125,6 +125,7 @@ def test_it_tells_what_changed(scene_path: Path, model_path: Path) -> None:
     assert 0 <= adapted.about()["changed_by_int8"] < 0.01
     assert adapted.streams == load_model(model_path, engine="openvino").streams
     assert adapted.fingerprint == model.fingerprint
+    assert adapted.for_scene(open_scene(scene_path)) is adapted  # and need not calibrate again
 
 
 def test_a_network_that_does_not_bear_it_is_refused(
