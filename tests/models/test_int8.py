@@ -26,7 +26,7 @@ from agriseg.models import (
     save_model,
 )
 from agriseg.raster import open_scene
-from tests.support import NORTH_UP, UTM, write_raster
+from tests.support import NORTH_UP, UTM, result_bytes, write_raster
 
 pytestmark = pytest.mark.skipif(find_spec("nncf") is None, reason="nncf is not installed")
 
@@ -113,6 +113,15 @@ def test_a_run_is_near_float32_and_repeats_itself(
     assert told["precision"] == "int8"
     assert "nncf" in told["engine"]
     assert runs[0].record["key"] == runs[1].record["key"] != runs[2].record["key"]
+
+
+def test_any_swaths_give_the_same_bytes(scene_path: Path, model_path: Path, tmp_path: Path) -> None:
+    model = load_model(model_path, precision="int8").for_scene(open_scene(scene_path))
+    one, cut = (
+        agriseg.segment(scene_path, tmp_path / str(swaths), model=model, swaths=swaths)
+        for swaths in (1, 3)
+    )
+    assert result_bytes(one.path) == result_bytes(cut.path)
 
 
 def test_it_tells_what_changed(scene_path: Path, model_path: Path) -> None:

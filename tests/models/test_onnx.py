@@ -38,7 +38,7 @@ from agriseg.models import (
 from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.onnx_predictor import OnnxPredictor
 from agriseg.tiling import ChipGrid
-from tests.support import write_raster
+from tests.support import result_bytes, write_raster
 
 ROOT = Path(__file__).parents[2]
 FREE = ("n", 2, "h", "w")
@@ -191,6 +191,19 @@ def test_a_whole_run_is_that_of_the_same_network(pair: tuple[Path, Path], tmp_pa
     told = foreign.record["model"]
     assert told["engine"].startswith("onnxruntime ")
     assert (told["precision"], told["outputs"]) == ("float32", "logits")
+
+
+@pytest.mark.parametrize("swaths", [2, 5])
+def test_any_swaths_give_the_same_bytes(
+    pair: tuple[Path, Path], tmp_path: Path, swaths: int
+) -> None:
+    data = np.random.default_rng(0).random((2, 203, 157), np.float32)
+    path = write_raster(tmp_path / "scene.tif", data, descriptions=["red", "nir"])
+    runs = [
+        agriseg.segment(path, tmp_path / str(count), model=pair[1], swaths=count)
+        for count in (1, swaths)
+    ]
+    assert result_bytes(runs[0].path) == result_bytes(runs[1].path)
 
 
 def test_logits_with_temperature_and_probabilities(card: ModelCard, tmp_path: Path) -> None:
