@@ -20,7 +20,9 @@ from tests.benchmarks.field import make_model, write_scene
 from tests.benchmarks.stages import in_child
 
 SIDES = [int(side) for side in os.environ.get("AGRISEG_BENCH_SIDES", "2048,4096,8192").split(",")]
-ENCODERS = ("mobilenet_v2", "efficientnet-b0", "resnet18", "resnet34")
+ENCODERS = os.environ.get(
+    "AGRISEG_BENCH_ENCODERS", "mobilenet_v2,efficientnet-b0,resnet18,resnet34"
+).split(",")
 
 
 @pytest.mark.bench
