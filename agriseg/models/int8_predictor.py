@@ -29,8 +29,6 @@ from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.inputs import network_input, present_keys
 from agriseg.models.network_predictor import NetworkPredictor
 from agriseg.models.openvino_predictor import OpenVinoPredictor, compiled, converted
-from agriseg.models.torch_accumulator import TorchAccumulator
-from agriseg.tiling import ChipGrid
 
 if TYPE_CHECKING:
     from agriseg.raster import Scene
@@ -68,11 +66,6 @@ class Int8Predictor(NetworkPredictor):
         other._scene, other._lock = scene, threading.Lock()
         other._predictor, other._changed = None, None
         return other
-
-    def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
-        """A merge in torch on the CPU, which is faster than numpy's."""
-        classes = len(self.card.legend)
-        return TorchAccumulator(grid, classes, device="cpu", probabilities=probabilities)
 
     def about(self) -> dict[str, Any]:
         """How it computes; once calibrated, also the share of classes that are not float32's."""

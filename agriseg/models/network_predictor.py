@@ -10,6 +10,8 @@ import torch
 
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics
+from agriseg.models.torch_accumulator import TorchAccumulator
+from agriseg.tiling import ChipGrid
 
 __all__ = ["NetworkPredictor", "SettledPredictor"]
 
@@ -44,6 +46,16 @@ class SettledPredictor:
     def streams(self) -> int:
         """Calls that may go on at once."""
         return self.settings.streams
+
+    def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
+        """A merge in torch where the predictor computes; on a CPU it is faster than numpy's."""
+        return TorchAccumulator(
+            grid,
+            len(self.card.legend),
+            device=self.settings.device,
+            probabilities=probabilities,
+            threads=1 if self.streams > 1 else None,
+        )
 
     def about(self) -> dict[str, Any]:
         """How it computes, and how large it is."""

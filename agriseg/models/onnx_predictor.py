@@ -21,8 +21,6 @@ from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.network_predictor import SettledPredictor
 from agriseg.models.onnx_file import OnnxFile, need_onnx, read_onnx, read_outputs
 from agriseg.models.onnx_graph import graph_input, kind_of_outputs
-from agriseg.models.torch_accumulator import TorchAccumulator
-from agriseg.tiling import ChipGrid
 
 __all__ = ["OnnxPredictor", "load"]
 
@@ -88,11 +86,6 @@ class OnnxPredictor(SettledPredictor):
     def about(self) -> dict[str, Any]:
         """How it computes, how large it is, and what the graph was found to give."""
         return {**super().about(), "outputs": self._outputs}
-
-    def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
-        """A merge in torch on the CPU, which is faster than numpy's."""
-        classes = len(self.card.legend)
-        return TorchAccumulator(grid, classes, device="cpu", probabilities=probabilities)
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance.

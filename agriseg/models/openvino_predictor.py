@@ -27,8 +27,6 @@ from agriseg.models.decoder_folding import fold_decoder
 from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.file import read_weights
 from agriseg.models.network_predictor import NetworkPredictor
-from agriseg.models.torch_accumulator import TorchAccumulator
-from agriseg.tiling import ChipGrid
 
 __all__ = ["OpenVinoPredictor", "compiled", "converted", "load"]
 
@@ -93,11 +91,6 @@ class OpenVinoPredictor(NetworkPredictor):
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for request in requests if requests is not None else _checked(card, network, numerics):
             self._requests.put(request)
-
-    def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
-        """A merge in torch on the CPU, which is faster than numpy's."""
-        classes = len(self.card.legend)
-        return TorchAccumulator(grid, classes, device="cpu", probabilities=probabilities)
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance."""

@@ -8,6 +8,8 @@ strips at the cuts between swaths, come back to the host.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ class TorchAccumulator(NumpyAccumulator):
         classes: Number of classes.
         device: Where the probabilities are.
         probabilities: Also keep the probability of each class.
+        threads: On how many CPU threads; None: as torch is set. Where the predictor's streams keep
+            all cores busy, one: torch's other threads would wait for work at full speed, which took
+            a tenth of the cores from the network.
     """
 
     def __init__(
@@ -40,13 +45,14 @@ class TorchAccumulator(NumpyAccumulator):
         *,
         device: torch.device | str,
         probabilities: bool = False,
+        threads: int | None = None,
     ) -> None:
-        self._device = torch.device(device)
+        self._device, self._threads = torch.device(device), threads
         super().__init__(grid, classes, probabilities=probabilities)
 
     def add(self, probabilities: Any, chip: Chip) -> None:
         # The outputs are inference tensors, which may be overwritten in inference mode only.
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(self._threads):
             super().add(torch.as_tensor(probabilities, device=self._device), chip)
 
     def _array(self, values: NDArray[np.float32]) -> torch.Tensor:
@@ -82,6 +88,20 @@ class TorchAccumulator(NumpyAccumulator):
     def _strip_to_host(self, strip: torch.Tensor) -> SeamStrip:
         result: SeamStrip = strip.cpu().numpy()
         return result
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute on so many threads of torch's; the number is the calling thread's own."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _to_steps(probabilities: torch.Tensor) -> torch.Tensor:

@@ -18,8 +18,6 @@ from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics, resolve_numerics
 from agriseg.models.file import read_weights
 from agriseg.models.network_predictor import NetworkPredictor
-from agriseg.models.torch_accumulator import TorchAccumulator
-from agriseg.tiling import ChipGrid
 
 __all__ = ["TorchPredictor", "load"]
 
@@ -70,12 +68,6 @@ class TorchPredictor(NetworkPredictor):
         shape = (1, -1, 1, 1)
         self._means = torch.from_numpy(card.means).reshape(shape).to(self._device)
         self._stds = torch.from_numpy(card.stds).reshape(shape).to(self._device)
-
-    def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
-        """A merge on the device of the predictor."""
-        return TorchAccumulator(
-            grid, len(self.card.legend), device=self._device, probabilities=probabilities
-        )
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 on the device of (n, bands, h, w) reflectance.

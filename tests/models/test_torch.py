@@ -306,3 +306,27 @@ def test_a_network_and_its_merge_work_together(make_card):
         assert np.array_equal(found.classes, expected.classes)
         assert np.array_equal(found.probabilities, expected.probabilities)
         assert found.classes.max() < 3
+
+
+def test_the_merge_of_streams_takes_one_thread_and_gives_it_back(make_card, monkeypatch):
+    """And only for as long as it merges: the number of threads is everybody's."""
+    seen = []
+    real = NumpyAccumulator.add
+    monkeypatch.setattr(
+        NumpyAccumulator,
+        "add",
+        lambda self, *what: (seen.append(torch.get_num_threads()), real(self, *what)),
+    )
+    grid = ChipGrid(32, 64, 32, 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for threads in (1, None):
+            accumulator = TorchAccumulator(grid, 3, device="cpu", threads=threads)
+            accumulator.start_row(0)
+            for chip in grid.chips(0):
+                accumulator.add(torch.full((3, 32, 32), 1 / 3), chip)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1, 2, 2]
