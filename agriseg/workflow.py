@@ -45,6 +45,7 @@ class ModelOptions(TypedDict, total=False):
     device: str
     precision: str
     batch: int | None
+    threads: int | None
     tta: str
     trust: bool
 
@@ -90,7 +91,8 @@ def segment(
         **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
             mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
             right, top in the scene's CRS), `cutline` (a vector file), `gsd_m` (metres a pixel).
-            How to predict: `engine, device, precision, batch, tta, trust` as in `load_model`.
+            How to predict: `engine, device, precision, batch, threads, tta, trust` as in
+            `load_model`.
             How to segment: `chip, overlap, swaths, probabilities, skip_unreadable, ignore_gsd,
             resume, polygons, min_area_m2, simplify_m` as in `agriseg.pipeline.SegmentOptions`.
 

@@ -24,6 +24,7 @@ def bench(
     engine: opt.Engine = "auto",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
+    threads: opt.Threads = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -50,6 +51,7 @@ def bench(
         engine=engine,
         device=device,
         precision=precision,
+        threads=threads,
     )
     many = found if isinstance(found, list) else [found]
     if as_json:

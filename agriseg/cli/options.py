@@ -126,6 +126,14 @@ Precision = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        help="CPU threads that predict, a chip each. Default: all cores that memory bears.",
+        show_default=False,
+        rich_help_panel="Model",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)

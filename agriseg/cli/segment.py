@@ -55,6 +55,7 @@ def segment(
     engine: opt.Engine = "auto",
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
+    threads: opt.Threads = None,
     tta: Annotated[
         str,
         typer.Option(
@@ -159,6 +160,7 @@ def segment(
         "engine": engine,
         "device": device,
         "precision": precision,
+        "threads": threads,
         "tta": tta,
         "trust": trust_model,
         "ignore_gsd": ignore_gsd,

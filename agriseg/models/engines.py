@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
+
 from agriseg.errors import ModelError, OptionError
 
 __all__ = ["ENGINES", "PRECISIONS", "EngineError", "Numerics", "numpy_isa", "resolve_numerics"]
@@ -27,10 +29,8 @@ ENGINES: dict[str, str] = {
 
 PRECISIONS = ("bfloat16", "float32", "int8")
 
-# Their predictors answer several calls at once, each on one thread: no call waits for a thread
-# that the reader or the writer has taken. With a reader beside it a U-Net on ResNet-34 made 1.25
-# Mpixel/s so on two cores, and 0.90 with both threads on one call; alone 1.7 either way.
-_STREAMING = ("openvino", "onnxruntime")
+# A chip's pixel through a large network in float32 takes about so much memory while it lasts.
+_BYTES_PER_PIXEL = 1024
 # They compute on the CPU here: who asks for one of them and names no device means that.
 # Name, what to do on a GPU, and what to do where it is missing.
 _CPU_ONLY = {
@@ -61,15 +61,16 @@ class Numerics:
         engine_version: Version of that library.
         device: "cpu", "cuda" or "cuda:1".
         precision: One of `PRECISIONS`.
-        threads: CPU threads of one predictor, over all calls that go on at once.
+        threads: CPU threads of one predictor: so many calls go on at once, each on one thread.
         batch: Chips in a batch.
         isa: Instruction set, or the GPU and its compute capability.
         why: Why this engine, for a person; no part of the key.
 
-    On a CPU the number of threads of a call and the batch are part of the arithmetic: they decide
-    how sums are split. In torch 2.15 U-Nets on resnet18 and resnet34 gave the same bits on 1 and 2
-    threads for most shapes, yet not for 64 x 96 pixels in float32, nor for 512 x 512 in bfloat16 on
-    3 threads; batches of 1 and 2 differed for small float32 inputs. So no architecture is exempt.
+    On a CPU each call is computed on one thread, several at once. Then no call waits for a thread
+    that the reader or the writer has taken: with a reader beside it OpenVINO made 1.25 Mpixel/s of
+    a U-Net on ResNet-34 so on two cores, and 0.90 with both threads on one call; alone 1.7 either
+    way. And the bytes do not depend on the number of threads, as they otherwise may: in torch 2.15
+    U-Nets gave the same bits on 1 and 2 threads for most shapes, yet not for all.
     """
 
     engine: str
@@ -85,18 +86,16 @@ class Numerics:
     def key(self) -> str:
         """The numerics key, a line of JSON. Under one key the same bytes come out.
 
-        On a GPU it matters neither which of several equal ones it is, nor how many threads feed it.
-        Nor do threads matter where each call has one of its own.
+        On a GPU it matters not which of several equal ones it is. Threads never matter, but for
+        int8: calibrating is one call on all of them, and its last bits may depend on them.
         """
         device = self.device.partition(":")[0]
-        # Calibrating is one call on all threads, and its last bits may depend on them.
-        is_free = device != "cpu" or (self.engine in _STREAMING and self.precision != "int8")
         plain = {
             "engine": self.engine,
             "engine_version": self.engine_version,
             "device": device,
             "precision": self.precision,
-            "threads": "any" if is_free else self.threads,
+            "threads": self.threads if self.precision == "int8" else "any",
             "batch": self.batch,
             "isa": self.isa,
         }
@@ -105,7 +104,7 @@ class Numerics:
     @property
     def streams(self) -> int:
         """Calls that may go on at once."""
-        return self.threads if self.engine in _STREAMING and self.device == "cpu" else 1
+        return self.threads if self.device == "cpu" else 1
 
     @staticmethod
     def options(key: str) -> dict[str, Any]:
@@ -122,6 +121,7 @@ def resolve_numerics(
     precision: str = "auto",
     batch: int | None = None,
     threads: int | None = None,
+    chip_size: int = 1024,
 ) -> Numerics:
     """Decide how a model is computed on this machine.
 
@@ -133,14 +133,16 @@ def resolve_numerics(
         precision: "auto" (bfloat16 where the processor computes in it), or one of `PRECISIONS`;
             ONNX Runtime computes in float32, and only OpenVINO in int8.
         batch: Chips in a batch; by default 1 on a CPU, where more gains nothing, and 4 on CUDA.
-        threads: CPU threads; what torch is set to by default.
+        threads: CPU threads; by default what torch is set to, or fewer where half of the memory
+            would not suffice for so many chips at a time.
+        chip_size: Side of a chip in pixels, for that.
 
     Raises:
         OptionError: A value is unknown, or the machine cannot provide it.
     """
     _check(engine, "--engine", ("auto", *ENGINES))
     _check(precision, "--precision", ("auto", *PRECISIONS))
-    for name, value in (("--batch", batch), ("threads", threads)):
+    for name, value in (("--batch", batch), ("--threads", threads)):
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST
         ):
@@ -157,11 +159,17 @@ def resolve_numerics(
         engine_version=_versions(chosen, precision),
         device=where,
         precision=_precision(precision, where, chosen),
-        threads=threads or torch.get_num_threads(),
+        threads=threads or min(torch.get_num_threads(), _most_chips(chip_size)),
         batch=batch or _BATCH["cuda" if on_cuda else "cpu"],
         isa=_cuda_isa(where) if on_cuda else _cpu_isa(chosen),
         why=why,
     )
+
+
+def _most_chips(size: int) -> int:
+    """How many chips may be predicted at a time in half of this machine's memory."""
+    half = int(psutil.virtual_memory().total) // 2
+    return max(half // (size**2 * _BYTES_PER_PIXEL), 1)
 
 
 def _engine_for_int8(engine: str) -> str:

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agriseg._version import __version__
 from agriseg.errors import ModelError, OptionError, OutputError
@@ -78,7 +78,8 @@ def load_model(
         precision: "auto", "bfloat16", "float32", or "int8": on a CPU in 8-bit integers, calibrated
             on the scene, where that changes few classes.
         batch: Chips in a batch; by default what suits the device.
-        threads: CPU threads; what torch is set to by default.
+        threads: CPU threads, each of which predicts a chip; by default all cores, or as many as
+            half of the memory bears. The result does not depend on it.
         tta: Test-time augmentation: "none", "flips" (the mean over 4 mirror images, 4 times the
             work), or "turns" (8, with quarter turns).
         trust: Allow a model whose architecture is code outside agriseg (a dotted path in its card).
@@ -100,9 +101,14 @@ def load_model(
     path = _existing(name_or_path)
     engine = _engine_for(path, engine)
     card = read_card(path)
-    numerics = resolve_numerics(
-        engine=engine, device=device, precision=precision, batch=batch, threads=threads
-    )
+    how: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "threads": threads,
+        "chip_size": card.chip_size,
+    }
+    numerics = resolve_numerics(engine=engine, **how)
     try:
         return augmented(_loaded(path, card, numerics, trust=trust), tta)
     except (EngineError, ImportError, OSError) as error:
@@ -114,9 +120,7 @@ def load_model(
                 "--engine torch"
             ) from error
         why = f"{numerics.engine} failed: {' '.join(str(error).split())[:200]}"
-    numerics = resolve_numerics(
-        engine="torch", device=device, precision=precision, batch=batch, threads=threads
-    )
+    numerics = resolve_numerics(engine="torch", **how)
     return augmented(_loaded(path, card, replace(numerics, why=why), trust=trust), tta)
 
 

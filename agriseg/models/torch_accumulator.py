@@ -8,8 +8,6 @@ strips at the cuts between swaths, come back to the host.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from agriseg.legend import NODATA
+from agriseg.models.torch_threads import torch_threads
 from agriseg.tiling import CONFIDENCE_STEPS, Chip, ChipGrid, NumpyAccumulator, SeamStrip
 
 __all__ = ["TorchAccumulator"]
@@ -52,7 +51,7 @@ class TorchAccumulator(NumpyAccumulator):
 
     def add(self, probabilities: Any, chip: Chip) -> None:
         # The outputs are inference tensors, which may be overwritten in inference mode only.
-        with torch.inference_mode(), _threads(self._threads):
+        with torch.inference_mode(), torch_threads(self._threads):
             super().add(torch.as_tensor(probabilities, device=self._device), chip)
 
     def _array(self, values: NDArray[np.float32]) -> torch.Tensor:
@@ -88,20 +87,6 @@ class TorchAccumulator(NumpyAccumulator):
     def _strip_to_host(self, strip: torch.Tensor) -> SeamStrip:
         result: SeamStrip = strip.cpu().numpy()
         return result
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute on so many threads of torch's; the number is the calling thread's own."""
-    before = torch.get_num_threads()
-    if count is None or count == before:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _to_steps(probabilities: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics, resolve_numerics
 from agriseg.models.file import read_weights
 from agriseg.models.network_predictor import NetworkPredictor
+from agriseg.models.torch_threads import torch_threads
 
 __all__ = ["TorchPredictor", "load"]
 
@@ -98,15 +99,12 @@ class TorchPredictor(NetworkPredictor):
         return x.pin_memory().to(self._device, non_blocking=True)
 
     def _fixed_arithmetic(self) -> Any:
-        """What makes equal inputs give equal bytes: cuDNN's algorithms, or the CPU's threads."""
+        """What makes equal inputs give equal bytes: cuDNN's algorithms, one CPU thread."""
         if self._device.type == "cuda":
             return torch.backends.cudnn.flags(
                 enabled=True, benchmark=False, deterministic=True, allow_tf32=False
             )
-        # OpenMP's count belongs to the calling thread, so it is looked at in every call.
-        if torch.get_num_threads() != self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
-        return nullcontext()
+        return torch_threads(1)
 
 
 @contextmanager

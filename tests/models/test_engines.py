@@ -86,7 +86,7 @@ def test_precision_of_gpus(gpus):
         ({"device": "cuda"}, "--device cpu"),
         ({"batch": 0}, "--batch 0"),
         ({"batch": 2.5}, "--batch 2.5"),
-        ({"threads": -1}, "threads -1"),
+        ({"threads": -1}, "--threads -1"),
     ],
 )
 def test_what_cannot_be(no_cuda, options, words):
@@ -101,16 +101,24 @@ def test_the_key_holds_what_the_bytes_depend_on(no_cuda):
     assert len(others) == len(ENGINES)
     assert key in others
     assert key != resolve_numerics(batch=2).key
-    torch_keys = {resolve_numerics(engine="torch", threads=threads).key for threads in (1, 2)}
-    assert len(torch_keys) == 2
 
 
-def test_threads_that_share_no_call_are_not_in_the_key(no_cuda):
-    one, four = (resolve_numerics(engine="openvino", threads=threads) for threads in (1, 4))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_that_share_no_call_are_not_in_the_key(no_cuda, engine):
+    one, four = (resolve_numerics(engine=engine, threads=threads) for threads in (1, 4))
     assert one.key == four.key
     assert (one.streams, four.streams) == (1, 4)
-    assert resolve_numerics(engine="torch", threads=4).streams == 1
     assert "threads" not in Numerics.options(four.key)
+
+
+def test_memory_limits_the_threads_unless_they_are_said(no_cuda, monkeypatch):
+    memory = SimpleNamespace(total=8 << 30)
+    monkeypatch.setattr(engines.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert resolve_numerics().threads == 4
+    assert resolve_numerics(chip_size=512).threads == 16
+    assert resolve_numerics(chip_size=8192).threads == 1
+    assert resolve_numerics(threads=9).threads == 9
 
 
 def test_precision_is_in_the_key(no_cuda):

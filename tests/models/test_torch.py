@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -97,20 +98,20 @@ def test_same_bits_under_one_key(make_card, precision):
     elsewhere[:] = x
     before = torch.get_num_threads()
     try:
-        for threads in (1, 2):
-            outputs, keys = [], set()
-            for others in (1, 2, 3):
-                numerics = resolve_numerics(
-                    device="cpu", precision=precision, threads=threads, batch=2
-                )
-                predictor = TorchPredictor(card, network, numerics)
-                torch.set_num_threads(others)
-                with ThreadPoolExecutor(1) as pool:
-                    outputs += [predictor(x), predictor(elsewhere), *pool.map(predictor, [x])]
-                assert torch.get_num_threads() == threads
-                keys.add(predictor.numerics)
-            assert len(keys) == 1
-            assert all(torch.equal(outputs[0], other) for other in outputs[1:])
+        outputs, keys = [], set()
+        for threads, others in itertools.product((1, 2), (1, 2, 3)):
+            numerics = resolve_numerics(
+                engine="torch", device="cpu", precision=precision, threads=threads, batch=2
+            )
+            predictor = TorchPredictor(card, network, numerics)
+            assert predictor.streams == threads
+            torch.set_num_threads(others)
+            with ThreadPoolExecutor(3) as pool:
+                outputs += [predictor(x), predictor(elsewhere), *pool.map(predictor, [x] * 4)]
+            assert torch.get_num_threads() == others
+            keys.add(predictor.numerics)
+        assert len(keys) == 1
+        assert all(torch.equal(outputs[0], other) for other in outputs[1:])
     finally:
         torch.set_num_threads(before)
 
