@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
+    from agriseg.simulate.scene import simulate
     from agriseg.vector import vectorize
     from agriseg.workflow import bench, segment
 
@@ -41,6 +42,7 @@ __all__ = [
     "read_run",
     "save_model",
     "segment",
+    "simulate",
     "vectorize",
 ]
 
@@ -50,6 +52,7 @@ _HOMES = {
     "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
     "agriseg.runs": ("Run", "read_run"),
+    "agriseg.simulate": ("simulate",),
     "agriseg.vector": ("vectorize",),
     "agriseg.workflow": ("bench", "segment"),
 }
@@ -59,7 +62,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'agriseg' has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
+    home = import_module(_HOME_OF[name])
+    # The package `agriseg.simulate` is the verb itself.
+    value = home if name == "simulate" else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -14,6 +14,7 @@ from agriseg._version import __version__
 from agriseg.cli.bench import bench
 from agriseg.cli.info import info
 from agriseg.cli.segment import segment
+from agriseg.cli.simulate import simulate
 from agriseg.cli.vectorize import vectorize
 from agriseg.errors import AgrisegError
 
@@ -31,6 +32,7 @@ app.command()(segment)
 app.command()(vectorize)
 app.command()(info)
 app.command()(bench)
+app.command()(simulate)
 
 
 def _version(wanted: bool) -> None:

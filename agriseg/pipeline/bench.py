@@ -18,7 +18,7 @@ _TRIES = 3
 _PATIENCE_S = 4.0
 _MOST_CHIPS = 16
 # Merging, compressing and assembling want the same cores: so much more a whole run took on two.
-_REST = 1.35
+_REST = 1.2
 
 
 @dataclass(frozen=True)

@@ -127,9 +127,12 @@ class Canvas:
         else:
             limit = (1.2 * shapes.long_m).astype(np.float32)[:, None, None]
             near = (np.abs(along) < limit) & (np.abs(across) < limit)
-        n, r, c = np.nonzero(near)
+        # Flat indices are found several times faster than triples.
+        flat = np.flatnonzero(near)
+        n, rest = np.divmod(flat, patch * patch)
+        r, c = np.divmod(rest, patch)
         at = rows[n, r] * self.width + cols[n, c]
-        along, across = along[near], across[near]
+        along, across = along.ravel()[flat], across.ravel()[flat]
         hits = (
             _blade_hits(shapes, n, at, along, across, self.sun)
             if isinstance(shapes, Blades)
@@ -202,7 +205,11 @@ def _blade_hits(
     oval = np.float32(2.0) * np.sqrt(b * (one - b)) * (one + of("egg") * (half - b))
     wave = _ripple32(of("lobes") * b + of("phase"))
     oval *= one - of("lobe_depth") * (half + half * wave)
-    profile = np.where(of("linear") > half, one - b * b, oval)
+    # A blade of maize is wavy, and narrow where it leaves the stem.
+    foot = one - b
+    strip = (one - b * b) * (one - of("egg") * foot * foot * foot)
+    strip *= one - of("lobe_depth") * (half + half * wave)
+    profile = np.where(of("linear") > half, strip, oval)
     width = of("half_m") * profile
     width = np.where(
         t < stalk + np.float32(0.2), np.maximum(width, of("half_m") * half * half), width

@@ -18,12 +18,13 @@ from agriseg.geobox import Window
 from agriseg.legend import NODATA, Legend
 from agriseg.simulate import ground, light, shapes
 from agriseg.simulate.canvas import Canvas, Sun, Surface
+from agriseg.simulate.crops import CROPS, field_forms
 from agriseg.simulate.noise import Floats, cos_sin, normal
 from agriseg.simulate.plants import Rect, field_plants, largest_plant_m
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.spectra import BANDS, CLOD, CROP, ENDMEMBERS
+from agriseg.simulate.spectra import CLOD, CROP, Palette, palette
 
-__all__ = ["LEGEND", "Rendering", "render", "sun_of"]
+__all__ = ["LEGEND", "Rendering", "height_limit_m", "render", "sun_of"]
 
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
@@ -37,6 +38,8 @@ _SAMPLES = 2
 
 # The tallest leaf over its plant's size; the odd one that stands higher throws a shorter shadow.
 _TALLEST = 1.1
+# The same over the height that its form gives it, for crops that are taller than wide.
+_OVER_FORM = 1.3
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Rendering:
     """A window of a field.
 
     Args:
-        reflectance: (bands, height, width) float32 in the order of `spectra.BANDS`; NaN outside
-            the mosaic.
+        reflectance: (bands, height, width) float32 in the order of `spectra.SENSORS[sensor]`;
+            NaN outside the mosaic.
         labels: (height, width) uint8, values of `LEGEND`, 255 outside the mosaic.
         valid: (height, width), True inside the mosaic.
     """
@@ -62,6 +65,13 @@ def sun_of(recipe: FieldRecipe) -> Sun:
     return Sun(float(east), -float(north), float(s) / float(c))
 
 
+def height_limit_m(recipe: FieldRecipe) -> float:
+    """Height up to which things throw their full shadow, metres."""
+    forms = field_forms(recipe.crop, recipe.stage, recipe.weed_kinds)
+    grown = max(form.height for form in forms)
+    return max(_TALLEST, _OVER_FORM * grown) * largest_plant_m(recipe)
+
+
 def render(recipe: FieldRecipe, window: Window) -> Rendering:
     """Render the pixels of `window`; any tiling of a field gives the same pixels.
 
@@ -75,7 +85,8 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
         field window by window.
     """
     sun = sun_of(recipe)
-    tallest = _TALLEST * largest_plant_m(recipe)
+    crop = CROPS[recipe.crop]
+    tallest = height_limit_m(recipe)
     reach_px = math.ceil(tallest / sun.tan_elevation / recipe.gsd_m)
     outer = window.grown(light.BLUR_REACH + light.HAZE_REACH + reach_px)
     inner = window.grown(light.BLUR_REACH + light.HAZE_REACH)
@@ -83,7 +94,13 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     drawn = canvas.finish()
     margin = reach_px * _SAMPLES
     hidden = light.cast_shadow(
-        drawn.height_m, (sun.x, sun.y), sun.tan_elevation, canvas.step_m, tallest, margin
+        drawn.height_m,
+        (sun.x, sun.y),
+        sun.tan_elevation,
+        canvas.step_m,
+        tallest,
+        margin,
+        crop.depth * recipe.plant_radius_m,
     )
     drawn = drawn.inner(margin)
     xs, ys = _centres(inner, recipe.gsd_m)
@@ -92,8 +109,13 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
         sun=drawn.light * (1.0 - hidden) * (1.0 - shade),
         sky=light.openness(drawn.height_m, _SAMPLES),
         leak=hidden * (1.0 - shade),
+        passed=light.cover(drawn.material >= CROP, _SAMPLES)
+        * (1.0 - shade)
+        * np.float32(crop.glow),
     )
-    pixels = _reflect(drawn, lit, *ground.soil(recipe, xs, ys, sun))
+    pixels = _reflect(
+        palette(recipe.sensor, crop.leaf), drawn, lit, *ground.soil(recipe, xs, ys, sun)
+    )
     haze = slice(light.HAZE_REACH, -light.HAZE_REACH)
     pixels = light.blur(pixels, recipe.blur_px)[:, haze, haze]
     pixels = _sensor_noise(recipe, window, pixels)
@@ -107,11 +129,19 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
 
 @dataclass(frozen=True)
 class _Light:
-    """Light on each sample, over that on open level ground: of sun, of sky, through leaves."""
+    """Light on each sample, over that on open level ground.
+
+    Args:
+        sun: Of the sun.
+        sky: Of the sky.
+        leak: Through leaves, in their shadow.
+        passed: From the plants around.
+    """
 
     sun: Float32
     sky: Float32
     leak: Float32
+    passed: Float32
 
 
 def _centres(window: Window, gsd_m: float) -> tuple[Floats, Floats]:
@@ -135,7 +165,7 @@ def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> Canvas:
     rect = Rect(
         window.col_off * gsd, window.row_off * gsd, window.col_end * gsd, window.row_end * gsd
     )
-    around = rect.grown(shapes.LEAF_REACH * largest_plant_m(recipe))
+    around = rect.grown(shapes.leaf_reach(recipe) * largest_plant_m(recipe))
     canvas.draw(shapes.clods(recipe, rect.grown(0.1)))
     canvas.draw(shapes.stones(recipe, rect.grown(0.1)))
     canvas.draw(shapes.straws(recipe, rect.grown(0.25)))
@@ -143,10 +173,13 @@ def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> Canvas:
     return canvas
 
 
-def _reflect(drawn: Surface, lit: _Light, colour: Float32, rough: Float32) -> Float32:
+def _reflect(
+    seen: Palette, drawn: Surface, lit: _Light, colour: Float32, rough: Float32
+) -> Float32:
     """Reflectance of pixels (bands, height, width).
 
     Args:
+        seen: What the camera sees of each material.
         drawn: What the samples show.
         lit: Their light.
         colour: Reflectance of the bare ground, (bands, height, width) of the pixels.
@@ -156,22 +189,26 @@ def _reflect(drawn: Surface, lit: _Light, colour: Float32, rough: Float32) -> Fl
     bare = drawn.material <= CLOD
     ground_light = [
         light.gather(np.where(bare, part, np.float32(0)), _SAMPLES)
-        for part in (lit.sun, lit.sky, lit.leak)
+        for part in (lit.sun, lit.sky, lit.leak, lit.passed)
     ]
     ground_light[0] *= rough
     at = np.flatnonzero(~bare)
     row, column = np.divmod(at, drawn.material.shape[1])
     pixel = (row // _SAMPLES) * columns + column // _SAMPLES
     kind, mix = drawn.material.ravel()[at], drawn.pale.ravel()[at]
-    sun, sky, leak = (part.ravel()[at] for part in (lit.sun, lit.sky, lit.leak))
+    sun, sky, leak, passed = (
+        light_part.ravel()[at] for light_part in (lit.sun, lit.sky, lit.leak, lit.passed)
+    )
     out = np.empty(colour.shape, dtype=np.float32)
-    for band in range(len(BANDS)):
-        part = light.shares(band)
-        low, high = ENDMEMBERS[:, 0, band][kind], ENDMEMBERS[:, 1, band][kind]
-        glow = (low + (high - low) * mix) * (sun * part.direct + sky * part.sky + leak * part.leak)
+    for band in range(len(seen.bands)):
+        part = light.shares(seen, band)
+        low, high = (seen.endmembers[:, pale, band][kind] for pale in (0, 1))
+        glow = sun * part.direct + sky * part.sky + leak * part.leak + passed * part.passed
+        glow *= low + (high - low) * mix
         covered = np.bincount(pixel, weights=glow, minlength=rows * columns)
         bare_light = ground_light[0] * part.direct + ground_light[1] * part.sky
         bare_light += ground_light[2] * part.leak
+        bare_light += ground_light[3] * part.passed
         out[band] = covered.reshape(rows, columns) / _SAMPLES**2 + colour[band] * bare_light
     return out
 
@@ -190,7 +227,7 @@ def _sensor_noise(recipe: FieldRecipe, window: Window, pixels: Float32) -> Float
     columns = np.arange(window.col_off, window.col_end)[None, :]
     rows = np.arange(window.row_off, window.row_end)[:, None]
     out = np.empty_like(pixels)
-    for band, info in enumerate(BANDS):
+    for band, info in enumerate(palette(recipe.sensor).bands):
         grain = normal(recipe.seed, f"sensor.{info.role}", columns, rows).astype(np.float32)
         strength = np.float32(recipe.noise) * (np.float32(0.5) + np.float32(2.0) * pixels[band])
         out[band] = np.maximum(pixels[band] + strength * grain, np.float32(1e-4))

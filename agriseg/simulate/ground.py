@@ -17,7 +17,7 @@ from agriseg.simulate.noise import (
 )
 from agriseg.simulate.plants import WHEEL_HALF_WIDTH_M, Rows
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.spectra import SOIL_DRY, SOIL_WET
+from agriseg.simulate.spectra import palette
 
 __all__ = ["inside_mosaic", "soil", "tree_shade"]
 
@@ -25,6 +25,10 @@ Float32 = NDArray[np.float32]
 
 # Roughness of a seedbed: lattice cell in metres, height of the bumps in metres, turned by.
 _RELIEF = ((0.041, 0.0038, 0.06), (0.10, 0.008, 0.14), (0.31, 0.012, 0.21))
+
+# Crumbs that only a camera close to the ground resolves; finer than pixels they would be noise.
+_CRUMBS = ((0.017, 0.0026, 0.09), (0.0093, 0.0017, 0.19))
+_CRUMB_PIXELS = 1.4
 
 # Frames of the mosaic: every so many metres along a side the border jumps.
 _FRAME_M = 4.3
@@ -66,12 +70,20 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     tone = 1.0 + 0.09 * noise_grid(seed, "soil.tone", xs, ys, 2.9)
     tone += 0.06 * noise_grid(seed, "soil.crumb", xs, ys, 0.07)
     tone += 0.04 * noise_grid(seed, "soil.grain", xs, ys, 0.031)
+    for scale, _, _ in _crumbs(recipe.gsd_m):
+        tone += 0.07 * noise_grid(seed, f"soil.tone.{scale}", xs, ys, 0.8 * scale)
     # Iron and humus shift the colour a little; red soil is darker in blue.
     hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
-    tilt = np.linspace(-1.0, 1.0, len(SOIL_DRY)).astype(np.float32)
-    colour = SOIL_DRY[:, None, None] + (SOIL_WET - SOIL_DRY)[:, None, None] * wet
-    colour *= tone * (1.0 + tilt[:, None, None] * hue)
+    seen = palette(recipe.sensor)
+    dry, to_wet = seen.soil_dry, seen.soil_wet - seen.soil_dry
+    colour = dry[:, None, None] + to_wet[:, None, None] * wet
+    colour *= tone * (1.0 + seen.redness[:, None, None] * hue)
     return colour.astype(np.float32), light.astype(np.float32)
+
+
+def _crumbs(gsd_m: float) -> list[tuple[float, float, float]]:
+    """The fine crumbs that pixels of `gsd_m` show."""
+    return [crumb for crumb in _CRUMBS if crumb[0] > _CRUMB_PIXELS * gsd_m]
 
 
 def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32:
@@ -81,7 +93,7 @@ def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Floa
     wide = np.concatenate([xs[:1] - gsd, xs, xs[-1:] + gsd])
     high = np.concatenate([ys[:1] - gsd, ys, ys[-1:] + gsd])
     relief = np.zeros((len(high), len(wide)), dtype=np.float32)
-    for scale, height, turn in _RELIEF:
+    for scale, height, turn in (*_RELIEF, *_crumbs(gsd)):
         c, s = (float(a) for a in cos_sin(turn))
         u = wide[None, :] * c + high[:, None] * s
         v = high[:, None] * c - wide[None, :] * s

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.simulate.spectra import SKY_SHARE, THROUGH_LEAVES
+from agriseg.simulate.spectra import Palette
 
 __all__ = [
     "BLUR_REACH",
@@ -16,6 +17,7 @@ __all__ = [
     "Shares",
     "blur",
     "cast_shadow",
+    "cover",
     "expand",
     "gather",
     "openness",
@@ -32,6 +34,8 @@ HAZE_REACH = 6
 # Height over which a shadow goes from none to full: the sun is a disc, and edges of leaves curl.
 _PENUMBRA_M = 0.008
 
+_SHADOW_ROWS = 32
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -40,12 +44,13 @@ class Shares:
     direct: np.float32
     sky: np.float32
     leak: np.float32
+    passed: np.float32
 
 
-def shares(band: int) -> Shares:
-    """The parts of the light in `band` (an index into `spectra.BANDS`)."""
-    sky = SKY_SHARE[band]
-    return Shares(np.float32(1) - sky, sky, THROUGH_LEAVES[band])
+def shares(seen: Palette, band: int) -> Shares:
+    """The parts of the light in `band` (an index into `seen.bands`)."""
+    sky = seen.sky_share[band]
+    return Shares(np.float32(1) - sky, sky, seen.through_leaves[band], seen.passed_on[band])
 
 
 def cast_shadow(
@@ -55,6 +60,7 @@ def cast_shadow(
     step_m: float,
     tallest_m: float,
     margin: int,
+    depth_m: float = math.inf,
 ) -> Float32:
     """Share of the sun's disc that higher things hide, 0..1, for the inner samples.
 
@@ -67,39 +73,83 @@ def cast_shadow(
         step_m: Distance between samples, metres.
         tallest_m: No shadow is looked for beyond what this height can throw.
         margin: Samples of `height` on each side that only throw shadows.
+        depth_m: How deep below the surface things keep the sun out; light passes underneath.
 
     Returns:
         (rows - 2 margin, columns - 2 margin).
     """
     rows, columns = height.shape[0] - 2 * margin, height.shape[1] - 2 * margin
     own = height[margin : margin + rows, margin : margin + columns]
-    roof = np.zeros_like(own)
-    ray = np.empty_like(own)
-    seen = {(0, 0)}
+    steps: dict[tuple[int, int], np.float32] = {}
     for k in range(1, min(math.floor(tallest_m / tan_elevation / step_m), margin) + 1):
         dx, dy = round(k * towards_sun[0]), round(k * towards_sun[1])
-        if (dx, dy) in seen:
-            continue
-        seen.add((dx, dy))
         drop = np.float32(math.sqrt(dx * dx + dy * dy) * step_m * tan_elevation)
-        top, left = margin + dy, margin + dx
-        np.subtract(height[top : top + rows, left : left + columns], drop, out=ray)
-        np.maximum(roof, ray, out=roof)
-    roof -= own
+        steps.setdefault((dx, dy), drop)
+    steps.pop((0, 0), None)
+    roof = np.empty_like(own)
+    # A few rows at a time: they stay in the processor's cache while the ray is followed.
+    for start in range(0, rows, _SHADOW_ROWS):
+        part = slice(start, min(start + _SHADOW_ROWS, rows))
+        views = (
+            (height[margin + dy :, margin + dx :][part, :columns], drop)
+            for (dx, dy), drop in steps.items()
+        )
+        if math.isinf(depth_m):
+            roof[part] = _under_solid(own[part], views)
+        else:
+            roof[part] = _under_leaves(own[part], views, np.float32(0.5 * depth_m))
     roof -= np.float32(0.002)
     roof *= np.float32(1 / _PENUMBRA_M)
     return np.clip(roof, np.float32(0), np.float32(1), out=roof)
 
 
+def _under_solid(own: Float32, views: Iterable[tuple[Float32, np.float32]]) -> Float32:
+    """Metres by which the highest of `views` stands above the ray; solid down to the ground."""
+    roof, ray = np.zeros_like(own), np.empty_like(own)
+    for view, drop in views:
+        np.subtract(view, drop, out=ray)
+        np.maximum(roof, ray, out=roof)
+    roof -= own
+    return roof
+
+
+def _under_leaves(
+    own: Float32, views: Iterable[tuple[Float32, np.float32]], half_depth: np.float32
+) -> Float32:
+    """Metres that the ray runs inside the nearest of `views`, from its top or from its underside.
+
+    Each is a layer of twice `half_depth`.
+    """
+    # The ray is deepest inside where it meets the middle of a layer.
+    middle = own + half_depth
+    least, ray = np.full_like(own, half_depth), np.empty_like(own)
+    for view, drop in views:
+        np.subtract(view, middle, out=ray)
+        ray -= drop
+        np.abs(ray, out=ray)
+        np.minimum(least, ray, out=least)
+    return np.asarray(half_depth - least)
+
+
 def openness(height: Float32, samples: int) -> Float32:
     """Share of the sky that a sample sees, 0.4..1: less, the taller its neighbourhood stands."""
-    mean = gather(height, samples)
-    for reach in (1, 2, 3):  # three boxes make nearly a bell; together they reach HAZE_REACH
-        mean = _box(mean, reach)
-    sunk = expand(mean, samples) - height
+    sunk = _around(height, samples) - height
     # Ten centimetres below the mean of its neighbourhood, a leaf sees six tenths of the sky.
     seen = np.float32(1) - np.float32(4.0) * np.maximum(sunk, np.float32(0))
     return np.asarray(np.maximum(seen, np.float32(0.4)))
+
+
+def cover(plants: NDArray[np.bool_], samples: int) -> Float32:
+    """Share of a sample's neighbourhood that `plants` (rows, columns of samples) cover, 0..1."""
+    return _around(plants.astype(np.float32), samples)
+
+
+def _around(a: Float32, samples: int) -> Float32:
+    """Mean of the neighbourhood of each sample, pixel by pixel."""
+    mean = gather(a, samples)
+    for reach in (1, 2, 3):  # three boxes make nearly a bell; together they reach HAZE_REACH
+        mean = _box(mean, reach)
+    return expand(mean, samples)
 
 
 def _box(a: Float32, reach: int) -> Float32:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from agriseg.simulate.crops import CROPS
 from agriseg.simulate.noise import (
     Floats,
     Ints,
@@ -38,13 +39,17 @@ _SWAY_LENGTH_M = 9.0
 # Weeds: one place a cell; the cell must be smaller than the mean distance in a dense patch.
 _WEED_CELL_M = 0.2
 
-_CROP_SIZES = (0.35, 1.5)  # of the middling plant
 _WEED_MOST_M = 0.25
+# Least size of each kind in metres, and by how much the largest exceed it.
+_WEED_SIZES_M = ((0.035, 0.135), (0.08, 0.17), (0.07, 0.18), (0.05, 0.18))
 
 # Two wheels of a tractor, this far apart, in the passes' middle; a pass every so many rows.
 _PASS_ROWS = 24
 _PASS_FIRST_ROW = 13
 _WHEELS_ROWS = 2
+# Where rows stand closer than this the drill leaves room for the wheels: metres in place of rows.
+_DRILLED_M = 0.3
+_PASS_M, _PASS_FIRST_M, _WHEELS_M = 18.0, 9.75, 1.5
 WHEEL_HALF_WIDTH_M = 0.19
 """Half the width of the track that a wheel leaves."""
 
@@ -74,6 +79,7 @@ class Plants:
 
     Args:
         material: What the plant is (`spectra.CROP`, ...).
+        species: Its form, an index into `crops.field_forms`: 0 the crop, then the weeds.
         x: Metres east of the field's upper left corner.
         y: Metres south of it.
         size_m: Reach of the longest leaves, metres.
@@ -83,6 +89,7 @@ class Plants:
     """
 
     material: Ints
+    species: Ints
     x: Floats
     y: Floats
     size_m: Floats
@@ -140,10 +147,14 @@ class Rows:
     def wheel_distance(self, v: Floats) -> Floats:
         """Metres from the middle of the nearest wheel track; wheels run between the rows."""
         spacing = self.recipe.row_spacing_m
-        period = _PASS_ROWS * spacing
-        first = _PASS_FIRST_ROW * spacing
+        pass_rows, first_row, wheels_rows = _PASS_ROWS, _PASS_FIRST_ROW, _WHEELS_ROWS
+        if spacing < _DRILLED_M:
+            lengths = (_PASS_M, _PASS_FIRST_M, _WHEELS_M)
+            pass_rows, first_row, wheels_rows = (round(metres / spacing) for metres in lengths)
+        period = pass_rows * spacing
+        first = first_row * spacing
         distances = []
-        for wheel in (0, _WHEELS_ROWS):
+        for wheel in (0, wheels_rows):
             offset = (v - first - wheel * spacing) / period
             distances.append(np.abs(offset - np.floor(offset + 0.5)) * period)
         return np.minimum(distances[0], distances[1])
@@ -164,32 +175,34 @@ def field_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
 
 def largest_plant_m(recipe: FieldRecipe) -> float:
     """Size that no plant of the field exceeds, metres."""
-    return max(_CROP_SIZES[1] * recipe.plant_radius_m, _WEED_MOST_M)
+    return max(CROPS[recipe.crop].sizes[1] * recipe.plant_radius_m, _WEED_MOST_M)
 
 
 def crop_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     """The crop plants inside `rect`, row after row."""
-    seed, rows = recipe.seed, Rows(recipe)
+    seed, rows, crop = recipe.seed, Rows(recipe), CROPS[recipe.crop]
     u0, u1, v0, v1 = rows.ranges(rect)
-    places = np.arange(np.floor(u0 / recipe.plant_spacing_m) - 1, u1 / recipe.plant_spacing_m + 1)
+    places = np.arange(np.floor(u0 / recipe.plant_spacing_m) - 2, u1 / recipe.plant_spacing_m + 2)
     lines = np.arange(np.floor(v0 / recipe.row_spacing_m) - 1, v1 / recipe.row_spacing_m + 1)
     grid = np.meshgrid(places.astype(np.int64), lines.astype(np.int64))
     j, k = grid[0].ravel(), grid[1].ravel()
-    u = (j + 0.5 + 0.13 * normal(seed, "crop.along", j, k)) * recipe.plant_spacing_m
-    v = (k + 0.5) * recipe.row_spacing_m + 0.018 * normal(seed, "crop.across", j, k)
+    u = (j + 0.5 + crop.stray * normal(seed, "crop.along", j, k)) * recipe.plant_spacing_m
+    v = (k + 0.5) * recipe.row_spacing_m + crop.aside_m * normal(seed, "crop.across", j, k)
     x, y = rows.to_xy(u, v)
     # Half of the gaps are single plants, half are runs of four: a blocked drill, a slug's night.
     stays = (1.0 - recipe.gap_share) ** 0.5
     keep = rect.holds(x, y) & (uniform(seed, "crop.gap", j, k) < stays)
     keep &= uniform(seed, "crop.run", j // 4, k) < stays
+    keep &= rows.wheel_distance(v) > WHEEL_HALF_WIDTH_M
     j, k, x, y = j[keep], k[keep], x[keep], y[keep]
     vigour = noise_at(seed, "crop.vigour", x, y, 4.5)
     late = uniform(seed, "crop.late", j, k) < 0.08
     size = 1.0 + 0.17 * normal(seed, "crop.size", j, k) + 0.18 * vigour
-    size = np.clip(np.where(late, 0.6 * size, size), *_CROP_SIZES)
+    size = np.clip(np.where(late, 0.6 * size, size), *crop.sizes)
     pale = 0.22 - 0.20 * vigour + 0.09 * normal(seed, "crop.pale", j, k)
     return Plants(
         material=np.full(len(x), CROP, dtype=np.int64),
+        species=np.zeros(len(x), dtype=np.int64),
         x=x,
         y=y,
         size_m=size * recipe.plant_radius_m,
@@ -217,10 +230,17 @@ def weed_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     material = np.where(kind > 0.08, GRASS_WEED, LEAFY_WEED).astype(np.int64)
     grown = uniform(seed, "weed.size", i, j)
     grown = grown * grown * (0.75 + 0.25 * patch)
-    size = np.where(material == GRASS_WEED, 0.08 + 0.17 * grown, 0.035 + 0.135 * grown)
+    species = np.where(material == GRASS_WEED, 2, 1)
+    other = noise_at(seed, "weed.flora", x, y, 2.3) + 0.8 * uniform(seed, "weed.other", i, j) - 0.4
+    for number, here in ((3, other > 0.12), (4, other < -0.12)):
+        if number <= recipe.weed_kinds:
+            species = np.where(here & (material == LEAFY_WEED), number, species)
+    least, more = np.array(_WEED_SIZES_M)[species - 1].T
+    size = least + more * grown
     pale = 0.25 + 0.16 * normal(seed, "weed.pale", i, j)
     return Plants(
         material=material,
+        species=species.astype(np.int64),
         x=x,
         y=y,
         size_m=np.minimum(size, _WEED_MOST_M),

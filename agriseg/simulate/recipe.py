@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 from affine import Affine
 from rasterio.crs import CRS
@@ -12,6 +13,7 @@ from rasterio.errors import CRSError
 
 from agriseg.errors import OptionError
 from agriseg.geobox import GeoBox
+from agriseg.simulate.crops import CROPS
 from agriseg.simulate.spectra import SENSORS
 
 __all__ = ["FieldRecipe"]
@@ -22,12 +24,14 @@ _LIMITS: dict[str, tuple[float, float, str]] = {
     "width": (16, 200_000, "give the raster's columns in pixels"),
     "height": (16, 200_000, "give the raster's rows in pixels"),
     "gsd_m": (0.005, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
-    "row_spacing_m": (0.2, 5.0, "give metres between two rows, as 0.75"),
+    "row_spacing_m": (0.1, 5.0, "give metres between two rows, as 0.75"),
     "row_direction_deg": (-90.0, 90.0, "give degrees from the raster's columns, clockwise"),
-    "plant_spacing_m": (0.1, 5.0, "give metres between two plants of a row, as 0.42"),
+    "plant_spacing_m": (0.02, 5.0, "give metres between two plants of a row, as 0.42"),
     "plant_radius_m": (0.03, 0.6, "give half the width of a middling plant in metres"),
+    "stage": (0.0, 1.0, "give the crop's age, 0 for seedlings to 1 for full grown"),
     "gap_share": (0.0, 0.9, "give the share of places in the rows without a plant"),
     "weeds_per_m2": (0.0, 40.0, "give the mean number of weeds on a square metre"),
+    "weed_kinds": (2, 4, "2 are rosettes and grasses, 3 adds creeping, 4 tall weeds"),
     "moisture": (0.0, 1.0, "give the mean wetness of the soil, 0 dry to 1 wet"),
     "sun_azimuth_deg": (0.0, 360.0, "give degrees clockwise from north"),
     "sun_elevation_deg": (20.0, 85.0, "a lower sun throws shadows over many rows"),
@@ -35,12 +39,12 @@ _LIMITS: dict[str, tuple[float, float, str]] = {
     "blur_px": (0.0, 1.5, "give the standard deviation of the camera's blur in pixels"),
     "noise": (0.0, 0.05, "give the sensor's noise in reflectance, as 0.002"),
 }
-_WHOLE = ("seed", "width", "height")
+_WHOLE = ("seed", "width", "height", "weed_kinds")
 
 
 @dataclass(frozen=True)
 class FieldRecipe:
-    """A field of rosette plants in rows, with weeds, under a low-flying five-band camera.
+    """A field of a crop in rows, with weeds, under a low-flying camera.
 
     The grid is north-up; a field coordinate is (x, y) in metres east and south of its upper left
     corner. Everything random is a function of `seed` and of field coordinates, so two recipes
@@ -67,6 +71,10 @@ class FieldRecipe:
         blur_px: Standard deviation of the camera's blur, pixels.
         noise: Standard deviation of the sensor's noise, reflectance.
         sensor: The camera, a key of `spectra.SENSORS`.
+        crop: The crop, a key of `crops.CROPS`. How it is sown and how large it is stands in the
+            fields above; `for_crop` fills in what is usual.
+        stage: Its age, from 0 (seedlings) to 1 (full grown): number and form of the leaves.
+        weed_kinds: Kinds of weeds, 2 to 4: leafy rosettes and grasses, then creeping and tall ones.
 
     Raises:
         OptionError: A value makes no field; the message says which, and what to give.
@@ -93,14 +101,48 @@ class FieldRecipe:
     blur_px: float = 0.7
     noise: float = 0.001
     sensor: str = "rededge"
+    crop: str = "beet"
+    stage: float = 0.5
+    weed_kinds: int = 2
+
+    @classmethod
+    def for_crop(cls, **options: Any) -> FieldRecipe:
+        """A recipe in which rows, plant spacing and size are those of the crop where not given.
+
+        Args:
+            options: Fields of the recipe.
+
+        Raises:
+            OptionError: A value makes no field.
+        """
+        name, stage = options.get("crop", cls.crop), options.get("stage", cls.stage)
+        crop = CROPS.get(name) if isinstance(name, str) else None
+        number = isinstance(stage, int | float) and not isinstance(stage, bool)
+        if crop is None or not number or not 0 <= stage <= 1:
+            return cls(**options)  # which says what is wrong
+        usual = {
+            "row_spacing_m": crop.row_spacing_m,
+            "plant_spacing_m": crop.plant_spacing_m,
+            "plant_radius_m": crop.radius(stage),
+        }
+        return cls(**{**usual, **options})
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name not in ("crs", "sensor"):
+            if field.name not in ("crs", "sensor", "crop"):
                 self._check(field.name)
-        if self.sensor not in SENSORS:
+        if self.gsd_m * 3 > self.row_spacing_m:
+            raise OptionError(
+                f"recipe: gsd_m is {self.gsd_m} and row_spacing_m {self.row_spacing_m}; rows are "
+                "seen only where three pixels or more lie between two: give a finer gsd_m"
+            )
+        if not isinstance(self.sensor, str) or self.sensor not in SENSORS:
             raise OptionError(
                 f"recipe: sensor {self.sensor!r} is unknown; possible are {', '.join(SENSORS)}"
+            )
+        if not isinstance(self.crop, str) or self.crop not in CROPS:
+            raise OptionError(
+                f"recipe: crop {self.crop!r} is unknown; possible are {', '.join(CROPS)}"
             )
         try:
             crs = CRS.from_user_input(self.crs)

@@ -6,61 +6,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from agriseg.simulate.crops import Form, field_forms
 from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at, normal, uniform
 from agriseg.simulate.plants import Plants, Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.spectra import CLOD, CROP, GRASS_WEED, LEAFY_WEED, RESIDUE, STONE
+from agriseg.simulate.spectra import CLOD, RESIDUE, STONE
 
-__all__ = ["FORMS", "LEAF_REACH", "Blades", "Domes", "Form", "clods", "leaves", "stones", "straws"]
-
-LEAF_REACH = 1.75
-"""No leaf reaches farther, in sizes of its plant: 1.38 long, bent aside by 0.6, moved by 0.07."""
-
-_GOLDEN_TURN = 0.381966  # 137.5 degrees: the angle between one leaf of a rosette and the next
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a species grows its leaves; lengths are shares of the plant's or the leaf's size.
-
-    Args:
-        leaves: Least and greatest number of leaves.
-        turn: Angle from one leaf to the next, in turns.
-        inner: Length of the youngest leaf over that of the oldest.
-        ratio: Half width of a leaf over its length.
-        petiole: Share of the length that is stalk.
-        egg: Above 0 the leaf is widest below its middle, as an egg.
-        lobes: Number of lobes (or teeth) along one side.
-        lobe_depth: How deep they are cut, 0..1.
-        height: Height of the plant over its reach.
-        fold: Slope of the two halves of a leaf up from the midrib.
-        bend: How far leaves bend aside.
-        rib_m: Half width of the pale midrib in metres.
-        linear: Grass blade in place of a stalked leaf.
-    """
-
-    leaves: tuple[int, int]
-    turn: float
-    inner: float
-    ratio: float
-    petiole: float
-    egg: float
-    lobes: float
-    lobe_depth: float
-    height: float
-    fold: float
-    bend: float
-    rib_m: float
-    linear: bool = False
-
-
-FORMS: dict[int, Form] = {
-    CROP: Form((9, 15), _GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
-    LEAFY_WEED: Form((5, 9), 0.2639, 0.45, 0.24, 0.30, 0.75, 2.5, 0.42, 0.55, 0.22, 0.06, 0.004),
-    GRASS_WEED: Form(
-        (6, 15), 0.2237, 0.45, 0.035, 0.0, 0.0, 1.0, 0.0, 0.7, 0.5, 0.34, 0.002, linear=True
-    ),
-}
+__all__ = ["Blades", "Domes", "clods", "leaf_reach", "leaves", "stones", "straws"]
 
 
 @dataclass(frozen=True)
@@ -125,24 +77,35 @@ class Domes:
         return Domes(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
+def _forms(recipe: FieldRecipe) -> list[Form]:
+    return field_forms(recipe.crop, recipe.stage, recipe.weed_kinds)
+
+
+def leaf_reach(recipe: FieldRecipe) -> float:
+    """No leaf of the field reaches farther from its plant's middle, in sizes of the plant."""
+    return max(form.reach for form in _forms(recipe))
+
+
 def _leaf_counts(recipe: FieldRecipe, plants: Plants) -> Ints:
     """How many leaves each plant has."""
-    row = plants.material - min(FORMS)
-    least, most = np.array([FORMS[m].leaves for m in sorted(FORMS)]).T
-    spread = most[row] - least[row] + 1
+    least, most = np.array([form.leaves for form in _forms(recipe)]).T[:, plants.species]
+    spread = most - least + 1
     extra = np.floor(uniform(recipe.seed, "plant.leaves", plants.key) * spread)
-    return np.asarray(least[row] + extra.astype(np.int64))
+    return np.asarray(least + extra.astype(np.int64))
 
 
 def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     """All leaves of `plants`; the youngest of a plant, number 0, stands in its middle."""
-    seed = recipe.seed
+    seed, forms = recipe.seed, _forms(recipe)
+    leaflets = np.array([form.leaflets for form in forms])[plants.species]
     count = _leaf_counts(recipe, plants)
-    plant = np.repeat(np.arange(len(plants)), count)
-    number = np.arange(len(plant)) - np.repeat(np.cumsum(count) - count, count)
-    key, row = plants.key[plant], plants.material[plant] - min(FORMS)
+    blades = count * leaflets
+    plant = np.repeat(np.arange(len(plants)), blades)
+    number = np.arange(len(plant)) - np.repeat(np.cumsum(blades) - blades, blades)
+    leaf, part = np.divmod(number, leaflets[plant])
+    key, row = plants.key[plant], plants.species[plant]
     of = {
-        field.name: np.array([float(getattr(FORMS[m], field.name)) for m in sorted(FORMS)])[row]
+        field.name: np.array([float(getattr(form, field.name)) for form in forms])[row]
         for field in fields(Form)
         if field.name != "leaves"
     }
@@ -150,21 +113,25 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     def chance(stream: str) -> Floats:
         return normal(seed, stream, key, number)
 
-    age = (number + 0.5) / count[plant]
-    turns = plants.angle[plant] + number * of["turn"] + 0.035 * chance("leaf.angle")
-    cx, cy = cos_sin(turns)
+    age = (leaf + 0.5) / count[plant]
+    turns = plants.angle[plant] + leaf * of["turn"] + of["unrest"] * chance("leaf.angle")
+    # Leaflet 0 goes on as the stalk does, 1 and 2 stand off to its sides.
+    cx, cy = cos_sin(turns + np.array([0.0, 0.22, -0.22])[part])
     size = plants.size_m[plant]
     length = size * (of["inner"] + (1.0 - of["inner"]) * age) * (1.0 + 0.11 * chance("leaf.long"))
-    length = np.maximum(length, 0.012)
-    grass = of["linear"] > 0.5
+    out = of["stalk"] * size * (0.25 + 0.75 * age)
+    stem_x, stem_y = cos_sin(plants.angle[plant] + leaf * of["turn"])
+    length = np.maximum(length * (1.0 - of["stalk"]), 0.012)
+    grass, tall = of["linear"] > 0.5, size * of["height"]
     ratio = of["ratio"] * (1.0 + 0.12 * chance("leaf.wide"))
     # A grass blade keeps its width while it grows; a rosette's young leaves are short and wide.
-    half = np.where(grass, 0.0045 + 0.016 * size, length * ratio * (1.15 - 0.15 * age))
-    tall = size * of["height"]
+    half = np.where(
+        grass, of["blade_m"] + of["blade_share"] * size, length * ratio * (1.15 - 0.15 * age)
+    )
     return Blades(
         material=plants.material[plant],
-        x=plants.x[plant] + 0.02 * size * chance("leaf.x"),
-        y=plants.y[plant] + 0.02 * size * chance("leaf.y"),
+        x=plants.x[plant] + of["scatter"] * size * chance("leaf.x") + out * stem_x,
+        y=plants.y[plant] + of["scatter"] * size * chance("leaf.y") + out * stem_y,
         cx=cx,
         cy=cy,
         length_m=length,
@@ -176,7 +143,7 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
         phase=uniform(seed, "leaf.phase", key, number),
         base_m=0.012 + tall * 0.42 * (1.0 - age),
         rise_m=tall * (0.55 - 0.12 * age) * (1.0 + 0.2 * chance("leaf.rise")),
-        peak=np.where(grass, 0.62, 0.80 - 0.22 * age) + 0.04 * chance("leaf.peak"),
+        peak=np.where(grass, of["peak"], 0.80 - 0.22 * age) + 0.04 * chance("leaf.peak"),
         fold=of["fold"] * (1.0 + 0.3 * chance("leaf.fold")) * (1.1 - 0.5 * age),
         bend=np.clip(of["bend"] * chance("leaf.bend"), -0.6, 0.6),
         rib_m=of["rib_m"] * (0.6 + 0.4 * age),

@@ -1,13 +1,12 @@
-"""What things reflect, and what light reaches them, in the five bands of a MicaSense camera.
+"""What things reflect, and what light reaches them, in the bands of the cameras it simulates.
 
-Reflectance factors 0..1. Where the numbers come from:
+Reflectance factors 0..1. The numbers of the MicaSense camera stand here; those of other cameras
+come from the spectra of `spectra_table`, which agree with them, weighted with each band's response.
+Where the numbers come from:
 
-- Leaves: PROSPECT-D (Feret et al. 2017, Remote Sensing of Environment 193, 204-215), averaged over
-  the camera's bands. Structure N / chlorophyll / carotenoids (ug/cm2) / water / dry matter (g/cm2):
-  healthy 1.6 / 45 / 9 / 0.015 / 0.006 gives 0.042, 0.123, 0.037, 0.289, 0.471; pale
-  1.7 / 22 / 7 / 0.012 / 0.005 gives 0.050, 0.200, 0.056, 0.373, 0.489; yellow with 8 of chlorophyll
-  gives 0.066, 0.245, 0.141, 0.412, 0.492; a thin grass leaf 1.4 / 35 / 8 gives
-  0.042, 0.132, 0.038, 0.293, 0.446. The same runs give the leaf transmittances.
+- Leaves: PROSPECT-D (Feret et al. 2017, Remote Sensing of Environment 193, 204-215). The
+  structure, pigments, water and dry matter that give each leaf stand in `spectra_table`; paleness
+  is less chlorophyll, from some 40 ug/cm2 down to 10, and more brown pigment.
 - Soil: between the dry (0.226, 0.264, 0.320, 0.345, 0.404) and the wet (0.025 .. 0.068) soil that
   come with PROSAIL (Feret et al. 2008, Remote Sensing of Environment 112, 3030-3043), with the
   steeper rise from blue to red of a brown loam (Stoner & Baumgardner 1981, Soil Science Society of
@@ -17,86 +16,188 @@ Reflectance factors 0..1. Where the numbers come from:
   the ECOSTRESS library (Meerdink et al. 2019, Remote Sensing of Environment 230, 111196).
 - Sky light: share of diffuse light on level ground under a clear sky, sun 42 degrees high, from
   SPCTRL2 (Bird & Riordan 1986, J. Climate Appl. Meteorol. 25, 87-97), aerosol depth 0.12.
+- Bands: centres and full widths at half maximum as their makers give them (MicaSense RedEdge-MX,
+  DJI Mavic 3 Multispectral, ESA Sentinel-2A). The filters of a colour camera are some 80 nm wide
+  and overlap (Jiang et al. 2013, IEEE Workshop on Applications of Computer Vision, 168-179); its
+  pictures pass a colour matrix that takes the overlap out again, so red, green and blue are taken
+  50 to 60 nm wide and apart. A response is a Gaussian of that width.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.simulate.spectra_table import TABLE
+
 __all__ = [
     "BANDS",
     "CLOD",
     "CROP",
-    "ENDMEMBERS",
     "GRASS_WEED",
     "LEAFY_WEED",
     "RESIDUE",
     "SENSORS",
-    "SKY_SHARE",
     "SOIL",
-    "SOIL_DRY",
-    "SOIL_WET",
     "STONE",
-    "THROUGH_LEAVES",
     "BandInfo",
+    "Palette",
+    "palette",
+    "resampled",
 ]
+
+Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class BandInfo:
-    """A band of the simulated camera: its role, the name files give it, its centre in nm."""
+    """A band of the simulated camera.
+
+    Args:
+        role: Its role, as in `agriseg.bands`.
+        title: The name that files give it.
+        wavelength_nm: Its centre.
+        width_nm: Its full width at half maximum.
+    """
 
     role: str
     title: str
     wavelength_nm: float
+    width_nm: float
 
 
 BANDS: Final = (
-    BandInfo("blue", "Blue", 475.0),
-    BandInfo("green", "Green", 560.0),
-    BandInfo("red", "Red", 668.0),
-    BandInfo("rededge", "Red edge", 717.0),
-    BandInfo("nir", "NIR", 842.0),
+    BandInfo("blue", "Blue", 475.0, 32.0),
+    BandInfo("green", "Green", 560.0, 27.0),
+    BandInfo("red", "Red", 668.0, 14.0),
+    BandInfo("rededge", "Red edge", 717.0, 12.0),
+    BandInfo("nir", "NIR", 842.0, 57.0),
 )
 
-SENSORS: Final = {"rededge": BANDS}
-"""The bands of each camera that can be simulated."""
+SENSORS: Final[dict[str, tuple[BandInfo, ...]]] = {
+    "rededge": BANDS,
+    "rgb": (
+        BandInfo("red", "Red", 630.0, 50.0),
+        BandInfo("green", "Green", 545.0, 60.0),
+        BandInfo("blue", "Blue", 460.0, 50.0),
+    ),
+    "mavic-3m": (
+        BandInfo("green", "Green", 560.0, 16.0),
+        BandInfo("red", "Red", 650.0, 16.0),
+        BandInfo("rededge", "Red edge", 730.0, 16.0),
+        BandInfo("nir", "NIR", 860.0, 26.0),
+    ),
+    "sentinel-2": (
+        BandInfo("blue", "Blue", 492.4, 66.0),
+        BandInfo("green", "Green", 559.8, 36.0),
+        BandInfo("red", "Red", 664.6, 31.0),
+        BandInfo("rededge", "Red edge", 704.1, 15.0),
+        BandInfo("nir", "NIR", 832.8, 106.0),
+    ),
+}
+"""The bands of each camera that can be simulated, in the order of its files.
+
+Red, green and blue are linear reflectance; a camera's own pictures hold its square root, nearly.
+"""
 
 # Materials of the drawing. Soil and clods take the colour of the ground under them.
 SOIL, CLOD, STONE, RESIDUE, CROP, LEAFY_WEED, GRASS_WEED = range(7)
 
-
-def _row(*values: float) -> NDArray[np.float32]:
-    return np.array(values, dtype=np.float32)
-
-
-SOIL_DRY: Final = _row(0.118, 0.166, 0.222, 0.247, 0.292)
-SOIL_WET: Final = _row(0.052, 0.078, 0.110, 0.126, 0.156)
-
-ENDMEMBERS: Final = np.stack(
+# Rows in the order of the columns of `spectra_table.TABLE`.
+_REDEDGE: Final = np.array(
     [
-        # at paleness 0                             at paleness 1
-        [SOIL_DRY, SOIL_DRY],
-        [SOIL_DRY, SOIL_DRY],
-        [_row(0.15, 0.18, 0.21, 0.22, 0.25), _row(0.33, 0.38, 0.42, 0.43, 0.46)],
-        [_row(0.10, 0.15, 0.20, 0.24, 0.31), _row(0.21, 0.29, 0.36, 0.40, 0.47)],
-        [_row(0.042, 0.123, 0.037, 0.289, 0.471), _row(0.062, 0.228, 0.098, 0.400, 0.492)],
-        [_row(0.041, 0.100, 0.036, 0.258, 0.430), _row(0.056, 0.212, 0.080, 0.372, 0.470)],
-        [_row(0.045, 0.140, 0.045, 0.293, 0.446), _row(0.066, 0.236, 0.120, 0.385, 0.470)],
-    ]
-).astype(np.float32)
-"""(materials, 2, bands): reflectance at paleness 0 and 1; paleness mixes the two."""
+        [0.118, 0.166, 0.222, 0.247, 0.292],  # soil, dry
+        [0.052, 0.078, 0.110, 0.126, 0.156],  # soil, wet
+        [0.15, 0.18, 0.21, 0.22, 0.25],  # stone at paleness 0
+        [0.33, 0.38, 0.42, 0.43, 0.46],  # stone at paleness 1, and so on
+        [0.10, 0.15, 0.20, 0.24, 0.31],  # residue
+        [0.21, 0.29, 0.36, 0.40, 0.47],
+        [0.042, 0.123, 0.037, 0.289, 0.471],  # crop
+        [0.062, 0.228, 0.098, 0.400, 0.492],
+        [0.041, 0.100, 0.036, 0.258, 0.430],  # leafy weed
+        [0.056, 0.212, 0.080, 0.372, 0.470],
+        [0.045, 0.140, 0.045, 0.293, 0.446],  # grass
+        [0.066, 0.236, 0.120, 0.385, 0.470],
+        [0.267, 0.187, 0.133, 0.116, 0.089],  # share of the sky
+        # A quarter of one leaf's transmittance (0.003, 0.104, 0.005, 0.283, 0.470): most rays meet
+        # more than one leaf, or a stalk. It is why shadows look less deep in near infrared.
+        [0.001, 0.026, 0.001, 0.071, 0.118],
+    ],
+    dtype=np.float32,
+)
 
-SKY_SHARE: Final = _row(0.267, 0.187, 0.133, 0.116, 0.089)
-"""Share of the light on level ground that comes from the sky; the sun gives the rest."""
 
-THROUGH_LEAVES: Final = _row(0.001, 0.026, 0.001, 0.071, 0.118)
-"""Share of the sun's light that still falls into a plant's shadow, through its leaves.
+@dataclass(frozen=True)
+class Palette:
+    """What one camera sees of each material and of the light; arrays of float32.
 
-A quarter of one leaf's transmittance (0.003, 0.104, 0.005, 0.283, 0.470): most rays meet more than
-one leaf, or a stalk. It is why shadows look less deep in near infrared.
-"""
+    Args:
+        bands: The camera's bands.
+        endmembers: (materials, 2, bands): reflectance at paleness 0 and 1; paleness mixes the two.
+        soil_dry: (bands,) reflectance of dry soil.
+        soil_wet: (bands,) reflectance of wet soil.
+        sky_share: (bands,) share of the light on level ground that comes from the sky; the sun
+            gives the rest.
+        through_leaves: (bands,) share of the sun's light that still falls into a plant's shadow,
+            through its leaves.
+        passed_on: (bands,) light that reaches a leaf from its neighbours in a closed canopy, over
+            that on open ground: near nothing in red, nearly as much again in near infrared.
+        redness: (bands,) -1 at 475 nm, 1 at 842 nm: which way iron and humus turn a soil's colour.
+    """
+
+    bands: tuple[BandInfo, ...]
+    endmembers: Float32
+    soil_dry: Float32
+    soil_wet: Float32
+    sky_share: Float32
+    through_leaves: Float32
+    passed_on: Float32
+    redness: Float32
+
+
+@lru_cache(maxsize=16)
+def palette(sensor: str, leaf: int = CROP) -> Palette:
+    """The palette of a camera.
+
+    Args:
+        sensor: A key of `SENSORS`.
+        leaf: Material whose reflectance the crop's leaves have.
+    """
+    bands = SENSORS[sensor]
+    rows = _REDEDGE if sensor == "rededge" else resampled(bands)
+    dry, wet = rows[0], rows[1]
+    ground = np.stack([dry, dry])
+    endmembers = np.stack([ground, ground, *(rows[k : k + 2] for k in range(2, 12, 2))])
+    endmembers[CROP] = endmembers[leaf]
+    centres = [band.wavelength_nm for band in bands]
+    redness = np.interp(centres, [b.wavelength_nm for b in BANDS], np.linspace(-1.0, 1.0, 5))
+    sky, through = rows[12], rows[13]
+    # What a leaf reflects and transmits meets another leaf every other time, and so on: a sum of
+    # powers (recollision probability 0.5; Smolander & Stenberg 2005, Remote Sensing of Environment
+    # 94, 355-363). `through` is a quarter of a leaf's transmittance.
+    again = np.float32(0.5) * (endmembers[CROP, 0] + np.float32(4.0) * through)
+    passed = again / (np.float32(1.0) - again)
+    return Palette(bands, endmembers, dry, wet, sky, through, passed, redness.astype(np.float32))
+
+
+def resampled(bands: tuple[BandInfo, ...]) -> Float32:
+    """The spectra of `spectra_table` as `bands` see them, (spectra, bands).
+
+    Rounded to four digits, as all that comes out of the mathematical library (see `noise`).
+    """
+    table = np.array([line.split() for line in TABLE.splitlines()], dtype=np.float64)
+    # Every nanometre, or a band of 15 nm would be weighed with two lines of the table.
+    fine = np.arange(table[0, 0], table[-1, 0] + 1)
+    spectra = np.array([np.interp(fine, table[:, 0], column) for column in table[:, 1:].T])
+    out = np.empty((len(spectra), len(bands)), dtype=np.float32)
+    for k, band in enumerate(bands):
+        # A Gaussian falls to one half at half its full width: 4 ln 2 = 2.7726.
+        offset = (fine - band.wavelength_nm) / band.width_nm
+        response = np.array([math.exp(-2.7726 * x * x) for x in offset])
+        out[:, k] = np.round((spectra * response).sum(axis=1) / response.sum() * 1e-4, 4)
+    return out

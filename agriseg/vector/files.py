@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "PolygonBatch", "check_format", "write_polygons"]
 
-_MULTIPOLYGON = 6
+# The kinds of shapes that a file holds, by shapely's numbers.
+_TYPE_IDS = {"Point": 0, "MultiLineString": 5, "MultiPolygon": 6}
 # A group ends with the polygon that brings it to this many vertices: 64 MB of coordinates.
 _VERTICES = 2**22
 _ARROW_TYPES = {"i": "int64", "f": "double", "O": "string"}
@@ -53,18 +54,20 @@ _GDAL_LOCK = threading.RLock()
 
 @dataclass(frozen=True)
 class PolygonBatch:
-    """Some polygons with their columns.
+    """Some polygons, or other shapes of one kind, with their columns.
 
     Args:
-        geometry: MultiPolygons (n,), in the CRS of the file; heights are left out.
+        geometry: Shapes (n,) of `kind`, in the CRS of the file; heights are left out.
         columns: For each name n values: int64, float64 (NaN is written as null), or str objects.
+        kind: "MultiPolygon", "MultiLineString" or "Point".
     """
 
     geometry: NDArray[np.object_]
     columns: Mapping[str, NDArray[Any]]
+    kind: str = "MultiPolygon"
 
     def __post_init__(self) -> None:
-        assert (shapely.get_type_id(self.geometry) == _MULTIPOLYGON).all()
+        assert (shapely.get_type_id(self.geometry) == _TYPE_IDS[self.kind]).all()
         assert not shapely.is_empty(self.geometry).any()
         assert all(values.shape == self.geometry.shape for values in self.columns.values())
         assert all(values.dtype.kind in _ARROW_TYPES for values in self.columns.values())
@@ -74,6 +77,7 @@ class PolygonBatch:
         return PolygonBatch(
             self.geometry[start:stop].copy(),
             {name: values[start:stop].copy() for name, values in self.columns.items()},
+            self.kind,
         )
 
 
@@ -86,6 +90,7 @@ class _Stream:
     schema: pa.Schema
     crs: rasterio.crs.CRS | None
     layer: str
+    kind: str = "MultiPolygon"
     count: int = 0
     fault: BaseException | None = field(default=None, init=False)
 
@@ -176,7 +181,7 @@ def write_polygons(
     *,
     layer: str = "segments",
 ) -> int:
-    """Write polygons into a new file, in the format that its ending stands for.
+    """Write polygons, lines or points into a new file, in the format that its ending stands for.
 
     A file that was there before is replaced as a whole, and stays as it was if anything goes wrong.
     The order is kept, except in FlatGeobuf, which sorts by place. GeoPackages number the polygons
@@ -200,7 +205,7 @@ def write_polygons(
     source = iter(batches)
     first = next(source, None)
     assert first is not None, "no batch, so no columns"
-    stream = _Stream(path, itertools.chain([first], source), _schema(first), crs, layer)
+    stream = _Stream(path, itertools.chain([first], source), _schema(first), crs, layer, first.kind)
     del first
     sweep_abandoned(path)
     try:
@@ -253,6 +258,7 @@ def _joined(parts: list[PolygonBatch]) -> PolygonBatch:
     return PolygonBatch(
         np.concatenate([part.geometry for part in parts]),
         {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+        parts[0].kind,
     )
 
 
@@ -281,7 +287,7 @@ def _write_gdal(part: Path, stream: _Stream, form: _Format) -> None:
                 part.absolute(),
                 layer=stream.layer,
                 driver=form.driver,
-                geometry_type="MultiPolygon",
+                geometry_type=stream.kind,
                 crs=wkt_of(stream.crs) if stream.crs and not form.lonlat else None,
                 **form.options,
             )
@@ -360,7 +366,7 @@ def _write_parquet(part: Path, stream: _Stream, form: _Format) -> None:
     box = pa.struct([(edge, pa.float64()) for edge in edges])
     geometry = {
         "encoding": "WKB",
-        "geometry_types": ["MultiPolygon"],
+        "geometry_types": [stream.kind],
         "crs": pyproj.CRS.from_wkt(wkt_of(stream.crs)).to_json_dict() if stream.crs else None,
         "covering": {"bbox": {edge: ["bbox", edge] for edge in edges}},
     }

@@ -1,6 +1,7 @@
 """The simulated field: one field whatever the window, and pictures that a model can learn from."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from agriseg.geobox import Window
 from agriseg.legend import NODATA
 from agriseg.simulate import LEGEND, FieldRecipe, Rendering, render
+from agriseg.simulate.crops import CROPS
 from agriseg.simulate.field import sun_of
 from agriseg.simulate.ground import tree_shade
 from agriseg.simulate.plants import Rect, Rows, field_plants, largest_plant_m
-from agriseg.simulate.shapes import LEAF_REACH, leaves
+from agriseg.simulate.shapes import leaf_reach, leaves
 from agriseg.simulate.spectra import BANDS
 
 RECIPE = FieldRecipe(width=211, height=163, weeds_per_m2=6.0, border_m=0.15)
@@ -156,10 +158,21 @@ def test_table_of_a_part_is_the_part_of_the_table() -> None:
         assert np.array_equal(getattr(again, field.name), getattr(inside, field.name))
 
 
-def test_no_leaf_reaches_farther_than_its_plants_are_looked_up() -> None:
-    recipe = FieldRecipe(weeds_per_m2=20.0)
-    plants = field_plants(recipe, Rect(0, 0, 50, 50))
-    blades = leaves(recipe, plants)
-    tip = np.hypot(1.0, blades.bend) * blades.length_m
+@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("stage", [0.0, 0.5, 0.8, 1.0])
+def test_no_leaf_reaches_farther_than_its_plants_are_looked_up(crop: str, stage: float) -> None:
+    recipe = FieldRecipe.for_crop(crop=crop, stage=stage, weeds_per_m2=20.0, weed_kinds=4)
+    plants = field_plants(recipe, Rect(0, 0, 12, 12))
     assert plants.size_m.max() <= largest_plant_m(recipe)
-    assert tip.max() < LEAF_REACH * largest_plant_m(recipe)
+    # All in one place: what is left is how far the leaves reach.
+    blades = leaves(recipe, dataclasses.replace(plants, x=0 * plants.x, y=0 * plants.y))
+    reach = np.hypot(blades.x, blades.y) + np.hypot(1.0, blades.bend) * blades.length_m
+    assert reach.max() < leaf_reach(recipe) * largest_plant_m(recipe)
+
+
+def test_default_field_keeps_its_bytes() -> None:
+    """The sample that is shipped, and whatever was trained on it, must not drift."""
+    part = render(FieldRecipe(), Window(0, 100, 200, 200))
+    arrays = (part.reflectance, part.labels, part.valid)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    assert digest[:24] == "1d2eb6d1f5c3a33063cec9bb"

@@ -9,9 +9,11 @@ from rasterio.enums import ColorInterp
 
 from agriseg.errors import OutputError
 from agriseg.geobox import Window
-from agriseg.simulate import LEGEND, FieldRecipe, render, write_sample
+from agriseg.simulate import LEGEND, FieldRecipe, render
 from agriseg.simulate.__main__ import main
-from agriseg.simulate.sample import REFLECTANCE_NODATA, blocks, to_counts
+from agriseg.simulate.rasters import REFLECTANCE_NODATA, blocks, to_counts
+from agriseg.simulate.sample import write_sample
+from agriseg.simulate.spectra import SENSORS
 
 SMALL = FieldRecipe(width=139, height=611, border_m=0.2, weeds_per_m2=6.0)
 SHIPPED = Path(__file__).parents[2] / "sample_data"
@@ -111,7 +113,8 @@ def test_shipped_sample_is_what_the_script_makes() -> None:
     ):
         part = render(recipe, window)
         rows, columns = window.slices
-        assert np.array_equal(pixels[:, rows, columns], to_counts(part.reflectance, part.valid))
+        counts = to_counts(part.reflectance, part.valid, SENSORS[recipe.sensor])
+        assert np.array_equal(pixels[:, rows, columns], counts)
         assert np.array_equal(classes[rows, columns], part.labels)
     share = [float((classes == value).sum() / (classes != 255).sum()) for value in (0, 1, 2)]
     assert 0.25 < share[1] < 0.35

@@ -1,0 +1,247 @@
+"""The crops and weeds that can be drawn: how they stand, and how their leaves grow with age."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Final
+
+from agriseg.simulate.spectra import CROP, GRASS_WEED
+
+__all__ = ["CROPS", "WEEDS", "Crop", "Form", "field_forms"]
+
+_GOLDEN_TURN = 0.381966  # 137.5 degrees: the angle between one leaf of a rosette and the next
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a species grows its leaves; lengths are shares of the plant's or the leaf's size.
+
+    Args:
+        leaves: Least and greatest number of leaves.
+        turn: Angle from one leaf to the next, in turns.
+        inner: Length of the youngest leaf over that of the oldest.
+        ratio: Half width of a leaf over its length; of no use to grass blades.
+        petiole: Share of the length that is stalk.
+        egg: Above 0 the leaf is widest below its middle, as an egg; a grass blade narrows towards
+            its foot.
+        lobes: Number of lobes (or teeth) along one side.
+        lobe_depth: How deep they are cut, 0..1.
+        height: Height of the plant over its reach.
+        fold: Slope of the two halves of a leaf up from the midrib.
+        bend: How far leaves bend aside.
+        rib_m: Half width of the pale midrib in metres.
+        linear: Grass blade in place of a stalked leaf.
+        blade_m: Half width of a grass blade, metres, on the smallest plant.
+        blade_share: What a metre of the plant's size adds to it, metres.
+        peak: Share of its length at which the oldest grass blade stands highest; at 1 and above it
+            stands upright, below it hangs over.
+        leaflets: Leaflets of one leaf, side by side at the end of its stalk.
+        stalk: Share of the plant's size that lies between its middle and the leaflets.
+        scatter: How far the feet of leaves lie from the plant's middle.
+        unrest: Standard deviation of a leaf's direction, in turns.
+    """
+
+    leaves: tuple[int, int]
+    turn: float
+    inner: float
+    ratio: float
+    petiole: float
+    egg: float
+    lobes: float
+    lobe_depth: float
+    height: float
+    fold: float
+    bend: float
+    rib_m: float
+    linear: bool = False
+    blade_m: float = 0.0
+    blade_share: float = 0.0
+    peak: float = 0.62
+    leaflets: int = 1
+    stalk: float = 0.0
+    scatter: float = 0.02
+    unrest: float = 0.035
+
+    @property
+    def reach(self) -> float:
+        """No leaf reaches farther from its plant's middle, in sizes of the plant.
+
+        A chance is at most 3.46 standard deviations: leaves are 1.38 long, bent aside by 0.6.
+        """
+        longest = 1.38 * math.hypot(1.0, 0.6)
+        return self.stalk + (1.0 - self.stalk) * longest + 3.47 * math.sqrt(2.0) * self.scatter
+
+    def towards(self, other: Form, share: float) -> Form:
+        """The form `share` (0..1) of the way to `other`; at 0 it is this one to the last bit."""
+        values: dict[str, object] = {}
+        for field in fields(self):
+            a, b = getattr(self, field.name), getattr(other, field.name)
+            if field.name == "leaves":
+                values["leaves"] = tuple(
+                    round(p + (q - p) * share) for p, q in zip(a, b, strict=True)
+                )
+            else:
+                values[field.name] = a + (b - a) * share if isinstance(a, float) else a
+        return Form(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A crop: how it is sown, and its forms at stage 0 (seedling), 0.5 and 1 (full grown).
+
+    Args:
+        row_spacing_m: Metres between rows, as it is usually sown.
+        plant_spacing_m: Metres between plants of a row.
+        radius_m: Half the width of a middling plant at the three stages, metres.
+        forms: Its form at the three stages.
+        leaf: Material whose reflectance its leaves have, a row of `spectra.Palette.endmembers`.
+        stray: Standard deviation of a plant's place along the row, in plant spacings.
+        aside_m: Standard deviation of its place across the row, metres.
+        sizes: Least and greatest size of a plant over that of the middling one.
+        depth: How deep below the topmost leaf leaves keep the sun out, over the middling plant's
+            size: infinite for leaves that stand close down to the ground.
+        glow: Share of `spectra.Palette.passed_on` that plants give each other where they cover the
+            ground; most in near infrared.
+    """
+
+    row_spacing_m: float
+    plant_spacing_m: float
+    radius_m: tuple[float, float, float]
+    forms: tuple[Form, Form, Form]
+    leaf: int = CROP
+    stray: float = 0.13
+    aside_m: float = 0.018
+    sizes: tuple[float, float] = (0.35, 1.5)
+    depth: float = math.inf
+    glow: float = 0.0
+
+    def form(self, stage: float) -> Form:
+        """The form at `stage`, 0..1."""
+        first, share = _between(stage)
+        return self.forms[first].towards(self.forms[min(first + 1, 2)], share)
+
+    def radius(self, stage: float) -> float:
+        """Half the width of a middling plant at `stage`, metres to the millimetre."""
+        first, share = _between(stage)
+        a, b = self.radius_m[first], self.radius_m[min(first + 1, 2)]
+        return round(a + (b - a) * share, 3)
+
+
+def _between(stage: float) -> tuple[int, float]:
+    """Which of the three stages comes before `stage`, and the share of the way to the next."""
+    first = min(int(2.0 * stage), 2)
+    return first, 2.0 * stage - first
+
+
+def _three(forms: Iterable[Form]) -> tuple[Form, Form, Form]:
+    young, middling, full = forms
+    return young, middling, full
+
+
+_BEET: Final = (
+    Form((2, 5), 0.45, 0.55, 0.24, 0.25, 0.10, 1.0, 0.05, 0.5, 0.2, 0.05, 0.003),
+    Form((9, 15), _GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
+    Form((18, 28), _GOLDEN_TURN, 0.30, 0.27, 0.30, 0.40, 3.5, 0.22, 0.85, 0.34, 0.12, 0.013),
+)
+
+_MAIZE: Final = _three(
+    Form(
+        leaves, 0.5, inner, 0.0, 0.0, 0.45, lobes, 0.12, height, 0.30, bend, rib,
+        linear=True, blade_m=blade, blade_share=0.036, peak=peak, unrest=unrest,
+    )
+    for leaves, inner, lobes, height, bend, rib, blade, peak, unrest in (
+        ((3, 4), 0.50, 1.5, 0.7, 0.14, 0.001, 0.004, 0.75, 0.03),
+        ((7, 9), 0.40, 2.5, 1.0, 0.20, 0.003, 0.007, 0.58, 0.045),
+        ((12, 15), 0.60, 3.5, 1.4, 0.26, 0.004, 0.010, 0.52, 0.06),
+    )
+)  # fmt: skip
+
+_WHEAT: Final = _three(
+    Form(
+        leaves, 0.29, inner, 0.0, 0.0, 0.15, 1.0, 0.0, height, 0.45, bend, 0.0008,
+        linear=True, blade_m=blade, blade_share=0.01, peak=peak, scatter=scatter, unrest=0.09,
+    )
+    for leaves, inner, height, bend, blade, peak, scatter in (
+        ((2, 4), 0.50, 0.6, 0.22, 0.0020, 0.90, 0.05),
+        ((5, 10), 0.40, 1.3, 0.30, 0.0026, 0.85, 0.10),
+        ((9, 15), 0.45, 1.9, 0.35, 0.0042, 0.70, 0.16),
+    )
+)  # fmt: skip
+
+_SOYBEAN: Final = _three(
+    Form(
+        leaves, turn, inner, 0.32, 0.06, 0.50, 1.0, 0.02, height, 0.12, 0.05, 0.0025,
+        leaflets=3, stalk=stalk, scatter=scatter, unrest=0.06,
+    )
+    for leaves, turn, inner, height, stalk, scatter in (
+        ((2, 3), 0.47, 0.55, 0.6, 0.25, 0.03),
+        ((7, 10), 0.42, 0.50, 1.0, 0.55, 0.08),
+        ((14, 20), _GOLDEN_TURN, 0.55, 1.2, 0.62, 0.16),
+    )
+)  # fmt: skip
+
+CROPS: Final[dict[str, Crop]] = {
+    "beet": Crop(0.75, 0.42, (0.06, 0.25, 0.36), _BEET),
+    "maize": Crop(
+        row_spacing_m=0.75,
+        plant_spacing_m=0.16,
+        radius_m=(0.09, 0.36, 0.58),
+        forms=_MAIZE,
+        leaf=GRASS_WEED,
+        sizes=(0.5, 1.2),
+        depth=0.14,
+        glow=0.6,
+    ),
+    "wheat": Crop(
+        row_spacing_m=0.15,
+        plant_spacing_m=0.035,
+        radius_m=(0.06, 0.11, 0.16),
+        forms=_WHEAT,
+        leaf=GRASS_WEED,
+        stray=0.45,
+        aside_m=0.01,
+        sizes=(0.5, 1.25),
+        depth=0.28,
+        glow=0.6,
+    ),
+    "soybean": Crop(
+        row_spacing_m=0.5,
+        plant_spacing_m=0.08,
+        radius_m=(0.06, 0.17, 0.28),
+        forms=_SOYBEAN,
+        stray=0.25,
+        aside_m=0.015,
+        sizes=(0.5, 1.3),
+        depth=0.5,
+        glow=0.6,
+    ),
+}
+"""The crops that a recipe can name. The first stands as the simulator has always drawn it."""
+
+WEEDS: Final = (
+    # A rosette of toothed leaves, as of shepherd's purse.
+    Form((5, 9), 0.2639, 0.45, 0.24, 0.30, 0.75, 2.5, 0.42, 0.55, 0.22, 0.06, 0.004),
+    # A tuft of grass.
+    Form(
+        (6, 15), 0.2237, 0.45, 0.0, 0.0, 0.0, 1.0, 0.0, 0.7, 0.5, 0.34, 0.002,
+        linear=True, blade_m=0.0045, blade_share=0.016,
+    ),
+    # Round leaves along runners on the ground, as of bindweed or chickweed.
+    Form(
+        (24, 40), 0.2610, 0.70, 0.40, 0.30, 0.30, 1.0, 0.04, 0.16, 0.15, 0.06, 0.002,
+        stalk=0.64, scatter=0.05, unrest=0.13,
+    ),
+    # A tall stem with toothed leaves, as of goosefoot.
+    Form(
+        (9, 16), _GOLDEN_TURN, 0.35, 0.25, 0.28, 0.60, 3.5, 0.26, 1.4, 0.12, 0.05, 0.003,
+        unrest=0.05,
+    ),
+)  # fmt: skip
+"""How weeds grow. The first two are those that the simulator has always drawn."""
+
+
+def field_forms(crop: str, stage: float, weed_kinds: int) -> list[Form]:
+    """The forms of all plants of a field: the crop, then its weeds (see `Plants.species`)."""
+    return [CROPS[crop].form(stage), *WEEDS[:weed_kinds]]

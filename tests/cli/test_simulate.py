@@ -1,0 +1,67 @@
+"""`agriseg simulate` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import rasterio
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agriseg", "simulate", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_says_what_it_will_do_and_what_it_did(tmp_path: Path) -> None:
+    small = ("--width", 150, "--height", 90, "--seed", 4)
+    done = run("configs/closed-canopy.yaml", "-o", tmp_path / "f [1]", *small, "--json")
+    assert done.returncode == 0, done.stderr
+    plan, *_ = done.stderr.splitlines()
+    assert "150 x 90 pixels of 3 cm, 0.00121 ha; about" in plan
+    assert "MB on disk" in plan
+    assert "Mpixel/s" in done.stderr
+    record = json.loads(done.stdout)
+    assert record["recipe"]["seed"] == 4
+    with rasterio.open(record["files"]["labels"]) as labels:
+        assert labels.shape == (90, 150)
+        assert sum(record["pixels"].values()) == int((labels.read(1) != 255).sum())
+
+
+def test_quiet_says_nothing(tmp_path: Path) -> None:
+    done = run("configs/sample-field.yaml", "-o", tmp_path, "--width", 90, "--height", 80, "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "recipe.yaml").is_file()
+
+
+def test_faults_are_one_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("row_spacing: 0.5\n")
+    (tmp_path / "file").write_text("")
+    cases = (
+        ((recipe, "-o", tmp_path / "out"), "did you mean row_spacing_m?"),
+        ((tmp_path / "none.yaml", "-o", tmp_path / "out"), "there is no such recipe"),
+        (("configs/sample-field.yaml", "-o", tmp_path / "file"), "cannot be written"),
+        (("configs/sample-field.yaml", "-o", tmp_path / "out", "--width", 3), "width is 3;"),
+    )
+    for arguments, words in cases:
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_has_examples() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert "agriseg simulate configs/sample-field.yaml" in done.stdout
