@@ -16,11 +16,12 @@ Where the numbers come from:
   the ECOSTRESS library (Meerdink et al. 2019, Remote Sensing of Environment 230, 111196).
 - Sky light: share of diffuse light on level ground under a clear sky, sun 42 degrees high, from
   SPCTRL2 (Bird & Riordan 1986, J. Climate Appl. Meteorol. 25, 87-97), aerosol depth 0.12.
-- Bands: centres and full widths at half maximum as their makers give them (MicaSense RedEdge-MX,
-  DJI Mavic 3 Multispectral, ESA Sentinel-2A). The filters of a colour camera are some 80 nm wide
-  and overlap (Jiang et al. 2013, IEEE Workshop on Applications of Computer Vision, 168-179); its
-  pictures pass a colour matrix that takes the overlap out again, so red, green and blue are taken
-  50 to 60 nm wide and apart. A response is a Gaussian of that width.
+- Bands: centres and full widths at half maximum as their makers give them (MicaSense RedEdge-MX;
+  DJI Mavic 3 Multispectral, which states half of a width, as in 560 +- 16 nm; ESA Sentinel-2A).
+  The filters of a colour camera are some 80 nm wide and overlap (Jiang et al. 2013, IEEE Workshop
+  on Applications of Computer Vision, 168-179); its pictures pass a colour matrix that takes the
+  overlap out again, so red, green and blue are taken 50 to 60 nm wide and apart. A response is a
+  Gaussian of that width.
 """
 
 from __future__ import annotations
@@ -87,10 +88,10 @@ SENSORS: Final[dict[str, tuple[BandInfo, ...]]] = {
         BandInfo("blue", "Blue", 460.0, 50.0),
     ),
     "mavic-3m": (
-        BandInfo("green", "Green", 560.0, 16.0),
-        BandInfo("red", "Red", 650.0, 16.0),
-        BandInfo("rededge", "Red edge", 730.0, 16.0),
-        BandInfo("nir", "NIR", 860.0, 26.0),
+        BandInfo("green", "Green", 560.0, 32.0),
+        BandInfo("red", "Red", 650.0, 32.0),
+        BandInfo("rededge", "Red edge", 730.0, 32.0),
+        BandInfo("nir", "NIR", 860.0, 52.0),
     ),
     "sentinel-2": (
         BandInfo("blue", "Blue", 492.4, 66.0),
