@@ -24,8 +24,10 @@ from agriseg.models.predictor import (
     check_output,
     check_predictor,
     fingerprint_of,
+    make_ready,
     new_accumulator,
     numerics_of,
+    streams_for,
     streams_of,
 )
 
@@ -55,12 +57,14 @@ __all__ = [
     "check_predictor",
     "fingerprint_of",
     "load_model",
+    "make_ready",
     "new_accumulator",
     "numerics_of",
     "read_card",
     "read_weights",
     "resolve_numerics",
     "save_model",
+    "streams_for",
     "streams_of",
 ]
 

@@ -93,6 +93,14 @@ class Augmented:
         return {**about(self._predictor), "tta": self._tta}
 
     def __call__(self, batch: NDArray[np.float32], /) -> Any:
+        if self.streams == 1:
+            return self._mean(batch)
+        from agriseg.models.torch_threads import torch_threads
+
+        with torch_threads(1):  # each stream has one, for the mean too
+            return self._mean(batch)
+
+    def _mean(self, batch: NDArray[np.float32]) -> Any:
         views = TTA[self._tta]
         total: Any = None
         for swaps, axes in views:

@@ -14,9 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from agriseg.errors import ModelError, OptionError
+from agriseg.machine import memory_bytes
 
 __all__ = ["ENGINES", "PRECISIONS", "EngineError", "Numerics", "numpy_isa", "resolve_numerics"]
 
@@ -86,8 +85,8 @@ class Numerics:
     def key(self) -> str:
         """The numerics key, a line of JSON. Under one key the same bytes come out.
 
-        On a GPU it matters not which of several equal ones it is. Threads never matter, but for
-        int8: calibrating is one call on all of them, and its last bits may depend on them.
+        On a GPU it matters not which of several equal ones it is. Threads never matter: each call
+        has one. (Calibrating for int8 gave the same weights on any number of them.)
         """
         device = self.device.partition(":")[0]
         plain = {
@@ -95,7 +94,7 @@ class Numerics:
             "engine_version": self.engine_version,
             "device": device,
             "precision": self.precision,
-            "threads": self.threads if self.precision == "int8" else "any",
+            "threads": "any",
             "batch": self.batch,
             "isa": self.isa,
         }
@@ -168,8 +167,7 @@ def resolve_numerics(
 
 def _most_chips(size: int) -> int:
     """How many chips may be predicted at a time in half of this machine's memory."""
-    half = int(psutil.virtual_memory().total) // 2
-    return max(half // (size**2 * _BYTES_PER_PIXEL), 1)
+    return max(memory_bytes() // 2 // (size**2 * _BYTES_PER_PIXEL), 1)
 
 
 def _engine_for_int8(engine: str) -> str:

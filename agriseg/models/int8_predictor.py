@@ -15,7 +15,8 @@ import io
 import logging
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Int8Predictor"]
 
 _SIDE, _LATTICE = 256, 7
-# Every so manieth window is kept to compare with.
+# One window of so many is kept to compare with.
 _HELD_OUT = 8
 _MOST_CHANGED = 0.01
 
@@ -54,36 +55,49 @@ class Int8Predictor(NetworkPredictor):
         super().__init__(card, network, numerics)
         self._network = network
         self._scene: Scene | None = None
-        self._lock = threading.Lock()
-        self._predictor: OpenVinoPredictor | None = None
-        self._changed: float | None = None
+        # Shared by those of all scenes: the network of one scene is kept, that of the latest.
+        self._slot, self._lock = _Slot(), threading.Lock()
 
     def for_scene(self, scene: Scene) -> Int8Predictor:
-        """A predictor for this scene; it is calibrated when it is first called."""
-        if self._scene == scene:
-            return self
+        """A predictor for this scene; `make_ready`, or its first call, calibrates it."""
         other = copy.copy(self)
-        other._scene, other._lock = scene, threading.Lock()
-        other._predictor, other._changed = None, None
+        other._scene = scene
         return other
 
     def about(self) -> dict[str, Any]:
-        """How it computes; once calibrated, also the share of classes that are not float32's."""
-        told = super().about()
-        return told if self._changed is None else {**told, "changed_by_int8": self._changed}
+        """How it computes; once calibrated, also on how much, and what that changed."""
+        told, slot = super().about(), self._slot
+        if slot.key is None or slot.key != _key(self._scene) or slot.predictor is None:
+            return told
+        return {**told, "calibration_windows": slot.windows, "changed_by_int8": slot.changed}
 
-    def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
-        """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance.
+    def make_ready(self) -> None:
+        """Calibrate, unless that is done.
 
         Raises:
-            ModelError: No scene was given, or its classes change too much.
+            ModelError: No scene was given, it holds no pixel, or its classes change too much.
         """
-        with self._lock:
-            if self._predictor is None:
-                self._predictor = self._calibrate()
-        return self._predictor(batch)
+        self._calibrated()
 
-    def _calibrate(self) -> OpenVinoPredictor:
+    def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
+        """Probabilities (n, classes, h, w) float32 of (n, bands, h, w) reflectance."""
+        return self._calibrated()(batch)
+
+    def _calibrated(self) -> OpenVinoPredictor:
+        with self._lock:
+            key = _key(self._scene)
+            if self._slot.key != key or key is None:
+                self._slot.__dict__.update(vars(_Slot(key)))
+                try:
+                    self._calibrate(self._slot)
+                except ModelError as error:
+                    self._slot.fault = error  # other streams should not try again
+            if self._slot.fault is not None:
+                raise self._slot.fault
+            assert self._slot.predictor is not None
+            return self._slot.predictor
+
+    def _calibrate(self, slot: _Slot) -> None:
         card, name = self.card, f"model {self.card.name!r}"
         if self._scene is None:
             raise ModelError(
@@ -113,13 +127,33 @@ class Int8Predictor(NetworkPredictor):
         found = OpenVinoPredictor(card, self._network, self.settings, requests)
         exact = compiled(model, replace(self.settings, precision="float32", threads=1))[0]
         equal = [(found(w).numpy().argmax(1) == _classes(exact, w)).mean() for w in held_out]
-        self._changed = round(1 - float(np.mean(equal)), 6)
-        if self._changed > _MOST_CHANGED:
+        slot.changed, slot.windows = round(1 - float(np.mean(equal)), 6), len(windows)
+        if slot.changed > _MOST_CHANGED:
             raise ModelError(
-                f"{name}: in int8 {self._changed:.1%} of the classes of this scene are not those "
+                f"{name}: in int8 {slot.changed:.1%} of the classes of this scene are not those "
                 f"of float32, and at most {_MOST_CHANGED:.0%} may change; leave --precision out"
             )
-        return found
+        slot.predictor = found
+
+
+@dataclass
+class _Slot:
+    """What came of a calibration: a predictor, or a fault."""
+
+    key: str | None = None
+    predictor: OpenVinoPredictor | None = None
+    fault: ModelError | None = None
+    changed: float = 0.0
+    windows: int = 0
+
+
+def _key(scene: Scene | None) -> str | None:
+    """What the pixels of a scene depend on; it changes with its files."""
+    if scene is None:
+        return None
+    files = [Path(path) for path in dict.fromkeys(band.path for band in scene.bands)]
+    stats = [file.stat() for file in files if file.exists()]
+    return f"{scene!r} {[(stat.st_mtime_ns, stat.st_size) for stat in stats]}"
 
 
 def _classes(request: Any, window: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -54,7 +54,7 @@ class SettledPredictor:
             len(self.card.legend),
             device=self.settings.device,
             probabilities=probabilities,
-            threads=1 if self.streams > 1 else None,
+            threads=1 if self.settings.device == "cpu" else None,
         )
 
     def about(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError
+from agriseg.machine import memory_bytes
 from agriseg.models.card import ModelCard
 from agriseg.tiling import Accumulator, Chip, ChipGrid, NumpyAccumulator
 
@@ -30,8 +31,10 @@ __all__ = [
     "check_output",
     "check_predictor",
     "fingerprint_of",
+    "make_ready",
     "new_accumulator",
     "numerics_of",
+    "streams_for",
     "streams_of",
 ]
 
@@ -52,6 +55,7 @@ class Predictor(Protocol):
         fingerprint: str         Changes whenever card or weights do.
         for_scene(scene)         A predictor made for one scene, such as with its own threshold.
         new_accumulator(grid, probabilities=False)    Where its outputs are merged.
+        make_ready()             What it does once before it predicts, such as to calibrate.
         about() -> dict          Facts for run.json.
     """
 
@@ -167,16 +171,41 @@ def batch_of(predictor: Predictor) -> int:
     Raises:
         ModelError: It says something else than a whole number of 1 or more.
     """
-    own = getattr(predictor, "batch", 1)
+    return _whole(predictor, "batch")
+
+
+def _whole(predictor: Predictor, name: str) -> int:
+    own = getattr(predictor, name, 1)
     if isinstance(own, bool) or not isinstance(own, int) or own < 1:
-        raise ModelError(f"the model's batch is {own!r}; expected is a whole number, 1 or more")
+        raise ModelError(f"the model's {name} is {own!r}; expected is a whole number, 1 or more")
     return own
 
 
 def streams_of(predictor: Predictor) -> int:
-    """How many calls may go on at once; 1, from one thread, where it does not say."""
-    own = getattr(predictor, "streams", 1)
-    return max(own, 1) if isinstance(own, int) else 1
+    """How many calls may go on at once; 1, from one thread, where it does not say.
+
+    Raises:
+        ModelError: It says something else than a whole number of 1 or more.
+    """
+    return _whole(predictor, "streams")
+
+
+def streams_for(predictor: Predictor, grid: ChipGrid) -> int:
+    """How many calls go on at once on the chips of a grid: no more than memory bears.
+
+    A chip's pixel through a large network in float32 takes about 1 kB while it lasts; half of the
+    memory may be taken so.
+    """
+    chip = min(grid.size, grid.height) * min(grid.size, grid.width)
+    most = memory_bytes() // 2 // (chip * batch_of(predictor) * 1024)
+    return max(min(streams_of(predictor), most), 1)
+
+
+def make_ready(predictor: Predictor) -> None:
+    """Have it do what it does once before it predicts, in this thread."""
+    own = getattr(predictor, "make_ready", None)
+    if own is not None:
+        own()
 
 
 def fingerprint_of(predictor: Predictor) -> str:

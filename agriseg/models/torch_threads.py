@@ -14,7 +14,8 @@ __all__ = ["torch_threads"]
 def torch_threads(count: int | None) -> Iterator[None]:
     """Compute on so many of torch's threads, and give the number back; None: as it is set.
 
-    The number is the calling thread's own, so each call that goes on beside others has its one.
+    The number is the calling thread's own, so each call that goes on beside others has its one. But
+    torch also keeps it for threads that use it for the first time meanwhile.
     """
     before = torch.get_num_threads()
     if count is None or count == before:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import rasterio
 
 from agriseg.models import about
+from agriseg.models.inputs import present_keys
 from agriseg.pipeline.job import Job
+from agriseg.pipeline.reading import reading_environment
 from agriseg.pipeline.run import probe
 from agriseg.raster.reader import SceneReader
 
@@ -81,9 +83,10 @@ def _read_speed(job: Job) -> float:
     grid = job.plan.grid
     first = grid.rows // 2 * grid.cols
     places = range(first, min(first + _MOST_CHIPS, len(grid)))
-    keys = [key for key in job.predictor.card.keys if job.scene.has(key)]
+    keys = present_keys(job.scene, job.predictor.card)
+    environment = {**reading_environment(job), "GDAL_CACHEMAX": job.cache_bytes}
     pixels, started = 0, time.perf_counter()
-    with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes), SceneReader(job.scene, keys) as reader:
+    with rasterio.Env(**environment), SceneReader(job.scene, keys) as reader:
         for place in places:
             window = grid.chip(*divmod(place, grid.cols)).window
             reader.read(window)

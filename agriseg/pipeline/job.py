@@ -24,7 +24,7 @@ from agriseg.models import (
     check_fit,
     check_predictor,
     numerics_of,
-    streams_of,
+    streams_for,
 )
 from agriseg.raster import Scene, describe_scene
 from agriseg.raster.source import inspect
@@ -181,7 +181,9 @@ class Job:
         chip = grid.size**2 * (len(card.keys) + len(card.legend)) * 4
         strips = 2 * grid.overlap * grid.width * len(card.legend) * 4
         rows = 3 * grid.size * grid.width * (planes + 1)
-        waiting = 3 + (batch_of(self.predictor) + 1) * streams_of(self.predictor)
+        # Read ahead, waiting for each stream and its successor, and being merged.
+        streams, batch = streams_for(self.predictor, grid), batch_of(self.predictor)
+        waiting = 5 + (streams + 3) * batch + (streams * batch if batch > 1 else 0)
         memory = chip * waiting + strips + rows + self.cache_bytes
         if self.options.polygons:
             memory += BYTES_PER_PIXEL * grid.size * grid.width * threads_for(grid.size * grid.width)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.models import Predictor, batch_of, check_output, streams_of
+from agriseg.models import Predictor, batch_of, check_output
 from agriseg.threads import in_threads
 from agriseg.tiling import Chip
 
@@ -36,14 +36,19 @@ class Predicted:
 
 
 def predict_chips(
-    predictor: Predictor, chips: Iterator[ChipPixels]
+    predictor: Predictor, chips: Iterator[ChipPixels], streams: int = 1
 ) -> Generator[Predicted, None, None]:
     """Predict chips as they come.
 
     A batch holds chips of one shape and one chip row, so that what is in it does not depend on
     where the work began. Chips of later rows are under way while the last of a row are merged.
+
+    Args:
+        predictor: Which predicts.
+        chips: What it predicts.
+        streams: Calls that go on at once.
     """
-    predict, streams = _Batches(predictor), streams_of(predictor)
+    predict = _Batches(predictor)
     groups = _groups(chips, predict.size)
     found: Generator[tuple[list[ChipPixels], Any], None, None]
     if streams == 1:  # an object of anybody's: in the thread that it comes from

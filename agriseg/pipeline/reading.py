@@ -18,7 +18,7 @@ from agriseg.pipeline.predicting import ChipPixels
 from agriseg.raster.reader import SceneReader
 from agriseg.tiling import Chip
 
-__all__ = ["read_chips"]
+__all__ = ["read_chips", "reading_environment"]
 
 _AHEAD = 3
 _MOST_DECODERS = 16
@@ -28,10 +28,15 @@ _T = TypeVar("_T")
 def read_chips(job: Job, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
     """Read chips in order, ready for the network, in a thread of its own and a few ahead."""
     # GDAL's settings do not come to a thread by themselves.
-    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
-    if "GDAL_NUM_THREADS" not in {*environment, *os.environ}:
-        environment = {**environment, "GDAL_NUM_THREADS": str(_decoders(job))}
-    return _ahead(_read(job, chips, environment), _AHEAD)
+    return _ahead(_read(job, chips, reading_environment(job)), _AHEAD)
+
+
+def reading_environment(job: Job) -> dict[str, Any]:
+    """GDAL's settings for reading: the caller's, and in how many threads blocks are decoded."""
+    environment: dict[str, Any] = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    if "GDAL_NUM_THREADS" in {*environment, *os.environ}:
+        return environment
+    return {**environment, "GDAL_NUM_THREADS": str(_decoders(job))}
 
 
 def _decoders(job: Job) -> int:

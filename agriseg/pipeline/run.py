@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Container, Iterable, Mapping
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import psutil
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA, Legend
-from agriseg.models import batch_of, streams_of
+from agriseg.machine import peak_bytes
+from agriseg.models import batch_of, make_ready, streams_for
 from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import run_swath
@@ -67,14 +66,18 @@ def _run(job: Job, progress: Progress) -> Run:
     if done := job.finished_run():
         job.folder.sweep()
         return done
-    started, record = time.time(), describe(job)
+    started = time.time()
     if earlier := job.finished_rasters():
         pixels = job.plan.grid.height * job.plan.grid.width
         progress.start(pixels, pixels)
         progress.assembling()
-        kept = ("agriseg", "versions")
+        kept = ("agriseg", "versions", "model")
+        record = describe(job)
         record |= {name: earlier.record[name] for name in kept if name in earlier.record}
         return _finish(job, record, _without_polygons(job, earlier.record), started)
+    # Here, in the caller's thread, before the record tells of the model.
+    make_ready(job.predictor)
+    record = describe(job)
     _drop_polygons(job, read_outputs(job.folder))
     # From here on the folder holds no finished run: what is in it belongs to another one.
     job.folder.record.unlink(missing_ok=True)
@@ -191,7 +194,8 @@ def probe(job: Job) -> Probe:
     height, width = at.height + -at.height % card.stride, at.width + -at.width % card.stride
     batch = np.empty((batch_of(job.predictor), len(card.keys), height, width), np.float32)
     batch[:] = card.means.reshape(-1, 1, 1)
-    streams = streams_of(job.predictor)
+    streams = streams_for(job.predictor, grid)
+    make_ready(job.predictor)
 
     def predict(_: int) -> float:
         # A value must come back to the host, else a GPU may still be at work.
@@ -201,17 +205,7 @@ def probe(job: Job) -> Probe:
         started = time.perf_counter()
         list(in_threads(predict, range(streams), streams))
     seconds = max(time.perf_counter() - started, 1e-9)
-    return Probe(streams * len(batch) * at.height * at.width / seconds, _peak_bytes())
-
-
-def _peak_bytes() -> int:
-    memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):  # Windows
-        return int(memory.peak_wset)
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return Probe(streams * len(batch) * at.height * at.width / seconds, peak_bytes())
 
 
 def assemble(job: Job) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError
-from agriseg.models import new_accumulator
+from agriseg.models import new_accumulator, streams_for
 from agriseg.pipeline.background import Background
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.predicting import Predicted, predict_chips
@@ -45,7 +45,8 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
     )
     last: int | None = None
     pixels = read_chips(job, chips)
-    stream = predict_chips(job.predictor, pixels)
+    streams = streams_for(job.predictor, job.plan.grid)
+    stream = predict_chips(job.predictor, pixels, streams)
     threads = threads_for(job.plan.grid.step * job.plan.grid.width, (os.cpu_count() or 1) // 4)
     tracing, writing = Background("trace", threads, 2 * threads), Background("write")
     with closing(pixels), closing(stream), tracing as tracer, writing as writer:

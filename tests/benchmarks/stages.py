@@ -7,7 +7,6 @@ python -m tests.benchmarks.stages recipe scene.tif model.safetensors
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import rasterio
 import torch
 
 import agriseg
+from agriseg.machine import peak_bytes
 from agriseg.models import as_numpy, build_network, load_model, new_accumulator, read_weights
 from agriseg.models.predictor import adapt, streams_of
 from agriseg.pipeline import SegmentOptions, prepare
@@ -49,7 +49,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_bytes() / 2**20
 
 
 def bare_speed(model: Any, chip: int, calls: int = 5) -> float:

@@ -112,8 +112,7 @@ def test_threads_that_share_no_call_are_not_in_the_key(no_cuda, engine):
 
 
 def test_memory_limits_the_threads_unless_they_are_said(no_cuda, monkeypatch):
-    memory = SimpleNamespace(total=8 << 30)
-    monkeypatch.setattr(engines.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(engines, "memory_bytes", lambda: 8 << 30)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
     assert resolve_numerics().threads == 4
     assert resolve_numerics(chip_size=512).threads == 16

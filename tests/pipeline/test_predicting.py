@@ -54,7 +54,7 @@ def test_order_and_batches(batch: int, streams: int, empty: set[int]) -> None:
     grid = ChipGrid(8 * 5, 8 * 6, 8, 0)
     predictor = Counting(identity_card(), batch, streams)
     bands = len(predictor.card.keys)
-    found = list(predict_chips(predictor, chips(grid, bands, empty)))
+    found = list(predict_chips(predictor, chips(grid, bands, empty), streams))
     assert [f.pixels.chip.window for f in found] == [
         chip.window for row in range(grid.rows) for chip in grid.chips(row)
     ]
@@ -81,7 +81,7 @@ def test_streams_are_used_and_faults_keep_their_place(streams: int) -> None:
             yield next(source)
         raise ReadError("block 7 is damaged")
 
-    stream = predict_chips(predictor, failing())
+    stream = predict_chips(predictor, failing(), streams)
     assert [next(stream).pixels.chip.window.col_off for _ in range(7)] == [8 * k for k in range(7)]
     with pytest.raises(ReadError, match="damaged"):
         next(stream)

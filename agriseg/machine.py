@@ -1,0 +1,43 @@
+"""What this machine has of memory, and what this process took of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__all__ = ["memory_bytes", "peak_bytes"]
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, or of the container that this process is in."""
+    import psutil
+
+    found = int(psutil.virtual_memory().total)
+    for path in _LIMITS:
+        try:
+            found = min(found, int(Path(path).read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return found
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has taken so far."""
+    try:
+        # Not getrusage: that counts what the process was before it became this program.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import psutil
+
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
