@@ -13,7 +13,6 @@ import contextlib
 import copy
 import io
 import logging
-import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,19 +54,20 @@ class Int8Predictor(NetworkPredictor):
         super().__init__(card, network, numerics)
         self._network = network
         self._scene: Scene | None = None
+        self._key: str | None = None
         # Shared by those of all scenes: the network of one scene is kept, that of the latest.
         self._slot, self._lock = _Slot(), threading.Lock()
 
     def for_scene(self, scene: Scene) -> Int8Predictor:
         """A predictor for this scene; `make_ready`, or its first call, calibrates it."""
         other = copy.copy(self)
-        other._scene = scene
+        other._scene, other._key = scene, _key_of(scene)
         return other
 
     def about(self) -> dict[str, Any]:
         """How it computes; once calibrated, also on how much, and what that changed."""
         told, slot = super().about(), self._slot
-        if slot.key is None or slot.key != _key(self._scene) or slot.predictor is None:
+        if slot.key is None or slot.key != self._key or slot.predictor is None:
             return told
         return {**told, "calibration_windows": slot.windows, "changed_by_int8": slot.changed}
 
@@ -85,9 +85,8 @@ class Int8Predictor(NetworkPredictor):
 
     def _calibrated(self) -> OpenVinoPredictor:
         with self._lock:
-            key = _key(self._scene)
-            if self._slot.key != key or key is None:
-                self._slot.__dict__.update(vars(_Slot(key)))
+            if self._slot.key != self._key or self._key is None:
+                self._slot.__dict__.update(vars(_Slot(self._key)))
                 try:
                     self._calibrate(self._slot)
                 except ModelError as error:
@@ -147,10 +146,8 @@ class _Slot:
     windows: int = 0
 
 
-def _key(scene: Scene | None) -> str | None:
+def _key_of(scene: Scene) -> str:
     """What the pixels of a scene depend on; it changes with its files."""
-    if scene is None:
-        return None
     files = [Path(path) for path in dict.fromkeys(band.path for band in scene.bands)]
     stats = [file.stat() for file in files if file.exists()]
     return f"{scene!r} {[(stat.st_mtime_ns, stat.st_size) for stat in stats]}"
@@ -190,8 +187,6 @@ def _lattice(box: GeoBox) -> list[Window]:
 
 def _quantized(model: Any, windows: list[NDArray[np.float32]]) -> Any:
     """The model in 8-bit integers, its ranges those of `windows`."""
-    # It would report its use to its makers; without this module it does without.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     # Bars and logs are not for the user's screen, and never for standard output.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import nncf
