@@ -20,6 +20,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "ReadError",
+    "said_by",
 ]
 
 
@@ -51,3 +52,8 @@ class OptionError(AgrisegError):
 
 class OutputError(AgrisegError):
     """The results cannot be written."""
+
+
+def said_by(error: object) -> str:
+    """What a library's error, or its text, says: on one line, and no more than fits a message."""
+    return " ".join(str(error).split())[:200]

@@ -8,12 +8,17 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["in_threads"]
+__all__ = ["cores", "in_threads"]
 
 _MOST = 8
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
+
+
+def cores(most: int = _MOST) -> int:
+    """Cores of this machine, `most` at most, one at least."""
+    return max(min(os.cpu_count() or 1, most), 1)
 
 
 def in_threads(
@@ -30,7 +35,7 @@ def in_threads(
         threads: How many at a time; None: one a core, up to eight.
         name: Of the threads.
     """
-    threads = threads or max(min(os.cpu_count() or 1, _MOST), 1)
+    threads = threads or cores()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
     waiting: deque[tuple[_A, Future[_B]]] = deque()
     fault: Exception | None = None

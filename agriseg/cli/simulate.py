@@ -134,7 +134,9 @@ class _Console:
 
 
 def _record(made: Simulated) -> dict[str, object]:
-    names = ("scene.tif", "labels.tif", "plants.gpkg", "rows.gpkg", "field.gpkg", "recipe.yaml")
+    from agriseg.simulate.scene import OUTPUTS
+
+    names = [name for name in OUTPUTS if not name.endswith(".aux.xml")]
     return {
         "folder": str(made.path),
         "files": {name.partition(".")[0]: str(made.path / name) for name in names},

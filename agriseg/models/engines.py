@@ -17,7 +17,15 @@ from typing import Any
 from agriseg.errors import ModelError, OptionError
 from agriseg.machine import memory_bytes
 
-__all__ = ["ENGINES", "PRECISIONS", "EngineError", "Numerics", "numpy_isa", "resolve_numerics"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "EngineError",
+    "Numerics",
+    "chips_at_once",
+    "numpy_isa",
+    "resolve_numerics",
+]
 
 ENGINES: dict[str, str] = {
     "openvino": "agriseg.models.openvino_predictor:load",
@@ -109,7 +117,7 @@ class Numerics:
     def options(key: str) -> dict[str, Any]:
         """Arguments for `load_model` with which a worker comes to the same key, if it can."""
         plain = json.loads(key)
-        names = ("engine", "device", "precision", "batch", "threads", "tta")
+        names = ("engine", "device", "precision", "batch", "tta")
         return {name: plain[name] for name in names if plain.get(name, "any") != "any"}
 
 
@@ -158,16 +166,16 @@ def resolve_numerics(
         engine_version=_versions(chosen, precision),
         device=where,
         precision=_precision(precision, where, chosen),
-        threads=threads or min(torch.get_num_threads(), _most_chips(chip_size)),
+        threads=threads or min(torch.get_num_threads(), chips_at_once(chip_size**2)),
         batch=batch or _BATCH["cuda" if on_cuda else "cpu"],
         isa=_cuda_isa(where) if on_cuda else _cpu_isa(chosen),
         why=why,
     )
 
 
-def _most_chips(size: int) -> int:
-    """How many chips may be predicted at a time in half of this machine's memory."""
-    return max(memory_bytes() // 2 // (size**2 * _BYTES_PER_PIXEL), 1)
+def chips_at_once(pixels: int) -> int:
+    """How many chips of so many pixels may be predicted at a time in half of the memory."""
+    return max(memory_bytes() // 2 // (pixels * _BYTES_PER_PIXEL), 1)
 
 
 def _engine_for_int8(engine: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agriseg._version import __version__
-from agriseg.errors import ModelError, OptionError, OutputError
+from agriseg.errors import ModelError, OptionError, OutputError, said_by
 from agriseg.models.augment import augmented
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import ModelCard
@@ -119,7 +119,7 @@ def load_model(
                 f"--engine {numerics.engine}: it cannot be loaded ({error}); reinstall it, or use "
                 "--engine torch"
             ) from error
-        why = f"{numerics.engine} failed: {' '.join(str(error).split())[:200]}"
+        why = f"{numerics.engine} failed: {said_by(error)}"
     numerics = resolve_numerics(engine="torch", **how)
     return augmented(_loaded(path, card, replace(numerics, why=why), trust=trust), tta)
 

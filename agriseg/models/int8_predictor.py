@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agriseg.errors import ModelError
+from agriseg.errors import ModelError, said_by
 from agriseg.geobox import GeoBox, Window
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError, Numerics
@@ -119,7 +119,7 @@ class Int8Predictor(NetworkPredictor):
                 f"--precision int8: NNCF cannot be loaded ({error}); pip install 'agriseg[int8]'"
             ) from error
         except Exception as error:
-            said = " ".join(str(error).split())[:200]
+            said = said_by(error)
             raise EngineError(
                 f"{name}: its network cannot be quantised ({said}); leave --precision out"
             ) from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from agriseg.errors import ModelError
+from agriseg.errors import ModelError, said_by
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError
 
@@ -107,7 +107,7 @@ def read_onnx(file: Path) -> OnnxFile:
 
 def need_onnx(error: ImportError) -> EngineError:
     """What to tell where onnx or ONNX Runtime is missing."""
-    said = " ".join(str(error).split())[:200]
+    said = said_by(error)
     return EngineError(
         f"ONNX files need onnx and onnxruntime, which cannot be loaded ({said}); "
         "pip install 'agriseg[onnx]'"
@@ -203,7 +203,7 @@ def _parsed(file: Path, data: bytes) -> onnx.ModelProto:
 
 
 def _damaged(file: Path, what: str) -> ModelError:
-    said = " ".join(what.split())[:200]
+    said = said_by(what)
     return ModelError(
         f"{file}: is no ONNX file, or a damaged one ({said}); copy, download or export it again"
     )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agriseg.errors import ModelError, OptionError
+from agriseg.errors import ModelError, OptionError, said_by
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.network_predictor import SettledPredictor
@@ -102,7 +102,7 @@ class OnnxPredictor(SettledPredictor):
                 raise
             raise ModelError(
                 f"model {self.card.name!r}: ONNX Runtime failed on {n} chip(s) of {width} x "
-                f"{height} pixels ({_said(error)}); use a smaller --chip"
+                f"{height} pixels ({said_by(error)}); use a smaller --chip"
             ) from error
         return torch.from_numpy(_probabilities(found, self._outputs, self.card.temperature))
 
@@ -143,7 +143,7 @@ class OnnxPredictor(SettledPredictor):
             found = self._ask(data)
         except Exception as error:
             raise EngineError(
-                f"{where}: fails on a batch of {shape} ({_said(error)}); the card must state its "
+                f"{where}: fails on a batch of {shape} ({said_by(error)}); the card must state its "
                 "bands, and as stride what height and width must be a multiple of (now "
                 f"{stride}): chip_size, where they are fixed"
             ) from error
@@ -175,7 +175,7 @@ def _session(data: bytes, where: Path) -> Any:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise EngineError(
-            f"{where}: ONNX Runtime {onnxruntime.__version__} cannot take it ({_said(error)}); "
+            f"{where}: ONNX Runtime {onnxruntime.__version__} cannot take it ({said_by(error)}); "
             "export it again, with a lower opset and without custom operations"
         ) from error
 
@@ -204,7 +204,3 @@ def _probabilities(
         np.exp(values, out=values)
         values /= values.sum(axis=1, keepdims=True)
         return values
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

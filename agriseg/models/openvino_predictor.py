@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agriseg.errors import ModelError
+from agriseg.errors import ModelError, said_by
 from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.decoder_folding import fold_decoder
@@ -100,7 +100,7 @@ class OpenVinoPredictor(NetworkPredictor):
             found = request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
         except RuntimeError as error:
             n, _, height, width = batch.shape
-            said = " ".join(str(error).split())[:200]
+            said = said_by(error)
             raise ModelError(
                 f"model {self.card.name!r}: OpenVINO failed on {n} chip(s) of {width} x {height} "
                 f"pixels ({said}); use a smaller --chip, or --engine torch"
@@ -161,7 +161,7 @@ def _checked(card: ModelCard, network: torch.nn.Module, numerics: Numerics) -> l
     except ImportError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
+        said = said_by(error)
         raise EngineError(
             f"model {card.name!r}: OpenVINO cannot take its network ({said}); use --engine torch"
         ) from error

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError
-from agriseg.machine import memory_bytes
 from agriseg.models.card import ModelCard
+from agriseg.models.engines import chips_at_once
 from agriseg.tiling import Accumulator, Chip, ChipGrid, NumpyAccumulator
 
 if TYPE_CHECKING:
@@ -191,14 +191,9 @@ def streams_of(predictor: Predictor) -> int:
 
 
 def streams_for(predictor: Predictor, grid: ChipGrid) -> int:
-    """How many calls go on at once on the chips of a grid: no more than memory bears.
-
-    A chip's pixel through a large network in float32 takes about 1 kB while it lasts; half of the
-    memory may be taken so.
-    """
+    """How many calls go on at once on the chips of a grid: no more than memory bears."""
     chip = min(grid.size, grid.height) * min(grid.size, grid.width)
-    most = memory_bytes() // 2 // (chip * batch_of(predictor) * 1024)
-    return max(min(streams_of(predictor), most), 1)
+    return min(streams_of(predictor), chips_at_once(chip * batch_of(predictor)))
 
 
 def make_ready(predictor: Predictor) -> None:

@@ -16,6 +16,7 @@ from agriseg.models.inputs import network_input, present_keys
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.predicting import ChipPixels
 from agriseg.raster.reader import SceneReader
+from agriseg.raster.source import gdal_settings
 from agriseg.tiling import Chip
 
 __all__ = ["read_chips", "reading_environment"]
@@ -27,13 +28,12 @@ _T = TypeVar("_T")
 
 def read_chips(job: Job, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
     """Read chips in order, ready for the network, in a thread of its own and a few ahead."""
-    # GDAL's settings do not come to a thread by themselves.
     return _ahead(_read(job, chips, reading_environment(job)), _AHEAD)
 
 
 def reading_environment(job: Job) -> dict[str, Any]:
     """GDAL's settings for reading: the caller's, and in how many threads blocks are decoded."""
-    environment: dict[str, Any] = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    environment = gdal_settings()
     if "GDAL_NUM_THREADS" in {*environment, *os.environ}:
         return environment
     return {**environment, "GDAL_NUM_THREADS": str(_decoders(job))}

@@ -20,6 +20,7 @@ from agriseg.models import batch_of, make_ready, streams_for
 from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import run_swath
+from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
 from agriseg.runs.record import read_outputs, write_record
@@ -230,7 +231,7 @@ def assemble(job: Job) -> list[str]:
         return [path.name, path.name + ".aux.xml"]
 
     # Compressing uses all cores, but finding the overviews' classes does not.
-    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
+    environment = gdal_settings()
     names = [name for _, two in in_threads(write, list(rasters), 2, "assemble") for name in two]
     if not job.options.probabilities:
         # From an earlier run with other options; it would not belong to these classes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, TypeVar
@@ -20,12 +19,13 @@ from agriseg.raster.scene import Pixels, Scene
 from agriseg.raster.source import (
     READ_FAULTS,
     Source,
+    gdal_settings,
     inspect,
     open_raster,
     read_bands,
     read_error,
 )
-from agriseg.threads import in_threads
+from agriseg.threads import cores, in_threads
 
 __all__ = ["sample_pixels", "sample_values"]
 
@@ -83,8 +83,8 @@ def _shared(
     Returns:
         What was read, in the order of the windows, and the faults.
     """
-    environment = rasterio.env.getenv() if rasterio.env.hasenv() else {}
-    threads = max(min(os.cpu_count() or 1, _THREADS, len(windows)), 1)
+    environment = gdal_settings()
+    threads = cores(min(_THREADS, len(windows)))
 
     def part(mine: tuple[Any, Sequence[Window]]) -> list[_T | ReadError]:
         opened, places = mine

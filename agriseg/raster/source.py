@@ -92,6 +92,11 @@ class Source:
         return rows * cols * self.dtype.itemsize * bands
 
 
+def gdal_settings() -> dict[str, Any]:
+    """GDAL's settings of this thread, to be handed to another: they do not come by themselves."""
+    return dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
+
+
 @contextmanager
 def open_raster(path: str) -> Iterator[Any]:
     """Open a raster for reading; what GDAL says of a failure becomes one clear line.

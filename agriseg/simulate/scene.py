@@ -29,6 +29,7 @@ from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.recipe_file import read_recipe, recipe_from, recipe_text
 from agriseg.simulate.spectra import SENSORS
 from agriseg.simulate.truth import write_truth
+from agriseg.threads import cores
 
 __all__ = ["OUTPUTS", "Plan", "SimulateListener", "Simulated", "draw", "nest_in", "simulate"]
 
@@ -56,7 +57,6 @@ _TRIAL, _TRIAL_EXCESS = 256, 1.2
 _SECOND_THREAD = 0.6
 # Compressing, overviews, plants: pixels a second.
 _ASSEMBLE_PX_S = 4e6
-_MOST_THREADS = 8
 
 _NEST = re.compile(r"\.simulating-(.+)\.(\d+)\.[0-9a-f]{8}\Z")
 
@@ -177,7 +177,7 @@ def draw(
     """
     began = time.monotonic()
     _check_not_bare(recipe)
-    threads = threads or max(min(os.cpu_count() or 1, _MOST_THREADS), 1)
+    threads = threads or cores()
     with nest_in(out) as nest:
         plan = _plan(recipe, out, threads)
         _check_room(plan)
