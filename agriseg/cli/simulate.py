@@ -79,12 +79,12 @@ class _Console:
         self.made: Simulated | None = None
 
     def begin(self, plan: Plan) -> None:
-        recipe = plan.recipe
+        recipe, cost = plan.recipe, plan.cost
         self._say(
             f"{plan.out}  {recipe.width} x {recipe.height} pixels of {size_words(recipe.gsd_m)}, "
             f"{area_words(recipe.size_m[0] * recipe.size_m[1])}; about "
-            f"{time_words(plan.seconds)}, {plan.memory_bytes / 1e9:.1f} GB of memory, "
-            f"{plan.disk_bytes / 1e6:.0f} MB on disk while it runs"
+            f"{time_words(cost.seconds)}, {cost.memory_bytes / 1e9:.1f} GB of memory, "
+            f"{cost.disk_bytes / 1e6:.0f} MB on disk while it runs"
         )
         if not self._quiet and self._console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -110,16 +110,14 @@ class _Console:
     def end(self, made: Simulated) -> None:
         self.made = made
         self.close()
-        total = max(sum(made.pixels.values()), 1)
-        shares = ", ".join(f"{name} {n / total:.1%}" for name, n in made.pixels.items())
+        total = max(sum(made.found.pixels.values()), 1)
+        shares = ", ".join(f"{name} {n / total:.1%}" for name, n in made.found.pixels.items())
+        counts = ", ".join(count_words(n, name) for name, n in made.found.counts.items())
         drawn = made.recipe.width * made.recipe.height
+        self._say(f"  found   {shares}; {counts}")
+        first, *others = _names(made)
         self._say(
-            f"  found   {shares}; {count_words(made.plants, 'plant')} in "
-            f"{count_words(made.rows, 'row')}"
-        )
-        self._say(
-            f"  done    {made.path / 'scene.tif'}, labels.tif, plants.gpkg, rows.gpkg, "
-            f"field.gpkg, recipe.yaml in {time_words(made.seconds)} "
+            f"  done    {made.path / first}, {', '.join(others)} in {time_words(made.seconds)} "
             f"({drawn / made.seconds / 1e6:.2f} Mpixel/s)"
         )
 
@@ -133,16 +131,17 @@ class _Console:
         self._console.print(text, markup=False)
 
 
-def _record(made: Simulated) -> dict[str, object]:
-    from agriseg.simulate.scene import OUTPUTS
+def _names(made: Simulated) -> list[str]:
+    """The files that a person opens."""
+    return [name for name in made.files if not name.endswith(".aux.xml")]
 
-    names = [name for name in OUTPUTS if not name.endswith(".aux.xml")]
+
+def _record(made: Simulated) -> dict[str, object]:
     return {
         "folder": str(made.path),
-        "files": {name.partition(".")[0]: str(made.path / name) for name in names},
-        "recipe": asdict(made.recipe),
-        "pixels": dict(made.pixels),
-        "plants": made.plants,
-        "rows": made.rows,
+        "files": {name.partition(".")[0]: str(made.path / name) for name in _names(made)},
+        "recipe": {"kind": made.recipe.kind, **asdict(made.recipe)},
+        "pixels": dict(made.found.pixels),
+        **{f"{name}s": n for name, n in made.found.counts.items()},
         "seconds": round(made.seconds, 3),
     }

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any
-
-from affine import Affine
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 from agriseg.errors import OptionError
-from agriseg.geobox import GeoBox
 from agriseg.simulate.crops import CROPS
+from agriseg.simulate.grid_recipe import GRID_LIMITS, GridRecipe, Limits
 from agriseg.simulate.spectra import SENSORS
 
 __all__ = ["FieldRecipe"]
 
-# Least and greatest value of each number, and why nothing outside makes a picture.
-_LIMITS: dict[str, tuple[float, float, str]] = {
-    "seed": (0, 2**63 - 1, "take any whole number from 0"),
-    "width": (16, 200_000, "give the raster's columns in pixels"),
-    "height": (16, 200_000, "give the raster's rows in pixels"),
+_LIMITS: Limits = {
+    **GRID_LIMITS,
     "gsd_m": (0.005, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
     "row_spacing_m": (0.1, 5.0, "give metres between two rows, as 0.75"),
     "row_direction_deg": (-90.0, 90.0, "give degrees from the raster's columns, clockwise"),
@@ -39,11 +30,10 @@ _LIMITS: dict[str, tuple[float, float, str]] = {
     "blur_px": (0.0, 1.5, "give the standard deviation of the camera's blur in pixels"),
     "noise": (0.0, 0.05, "give the sensor's noise in reflectance, as 0.002"),
 }
-_WHOLE = ("seed", "width", "height", "weed_kinds")
 
 
 @dataclass(frozen=True)
-class FieldRecipe:
+class FieldRecipe(GridRecipe):
     """A field of a crop in rows, with weeds, under a low-flying camera.
 
     The grid is north-up; a field coordinate is (x, y) in metres east and south of its upper left
@@ -72,7 +62,7 @@ class FieldRecipe:
         noise: Standard deviation of the sensor's noise, reflectance.
         sensor: The camera, a key of `spectra.SENSORS`.
         crop: The crop, a key of `crops.CROPS`. How it is sown and how large it is stands in the
-            fields above; `for_crop` fills in what is usual.
+            fields above; `filled` fills in what is usual.
         stage: Its age, from 0 (seedlings) to 1 (full grown): number and form of the leaves.
         weed_kinds: Kinds of weeds, 2 to 4: leafy rosettes and grasses, then creeping and tall ones.
 
@@ -80,14 +70,16 @@ class FieldRecipe:
         OptionError: A value makes no field; the message says which, and what to give.
     """
 
-    seed: int = 2024
+    kind: ClassVar[str] = "field"
+    limits: ClassVar[Limits] = _LIMITS
+    words: ClassVar[dict[str, tuple[str, ...]]] = {
+        "sensor": tuple(SENSORS),
+        "crop": tuple(CROPS),
+    }
+
     width: int = 1360
     height: int = 1100
     gsd_m: float = 0.02
-    crs: str = "EPSG:32633"
-    # The Marchfeld east of Vienna: level, farmed, zone 33 of UTM.
-    left_m: float = 629840.0
-    top_m: float = 5345220.0
     row_spacing_m: float = 0.75
     row_direction_deg: float = 17.0
     plant_spacing_m: float = 0.42
@@ -106,7 +98,7 @@ class FieldRecipe:
     weed_kinds: int = 2
 
     @classmethod
-    def for_crop(cls, **options: Any) -> FieldRecipe:
+    def filled(cls, **options: Any) -> Self:
         """A recipe in which rows, plant spacing and size are those of the crop where not given.
 
         Args:
@@ -128,56 +120,9 @@ class FieldRecipe:
         return cls(**{**usual, **options})
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name not in ("crs", "sensor", "crop"):
-                self._check(field.name)
+        super().__post_init__()
         if self.gsd_m * 3 > self.row_spacing_m:
             raise OptionError(
                 f"recipe: gsd_m is {self.gsd_m} and row_spacing_m {self.row_spacing_m}; rows are "
                 "seen only where three pixels or more lie between two: give a finer gsd_m"
             )
-        if not isinstance(self.sensor, str) or self.sensor not in SENSORS:
-            raise OptionError(
-                f"recipe: sensor {self.sensor!r} is unknown; possible are {', '.join(SENSORS)}"
-            )
-        if not isinstance(self.crop, str) or self.crop not in CROPS:
-            raise OptionError(
-                f"recipe: crop {self.crop!r} is unknown; possible are {', '.join(CROPS)}"
-            )
-        try:
-            crs = CRS.from_user_input(self.crs)
-        except CRSError as error:
-            raise OptionError(
-                f"recipe: crs {self.crs!r} is not a coordinate system; "
-                "a name such as 'EPSG:32633' is needed"
-            ) from error
-        if not crs.is_projected or crs.linear_units_factor[1] != 1.0:
-            raise OptionError(
-                f"recipe: crs {self.crs!r} does not count in metres; "
-                "a projected system is needed, as the UTM zone 'EPSG:32633'"
-            )
-
-    def _check(self, name: str) -> None:
-        value = getattr(self, name)
-        kind = "a whole number" if name in _WHOLE else "a number"
-        allowed = int if name in _WHOLE else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise OptionError(f"recipe: {name} is {value!r}; {kind} is needed")
-        if not math.isfinite(value):
-            raise OptionError(f"recipe: {name} is {value}; a finite number is needed")
-        low, high, advice = _LIMITS.get(name, (-1e8, 1e8, "give metres of the CRS"))
-        if not low <= value <= high:
-            raise OptionError(
-                f"recipe: {name} is {value}; {low:g} to {high:g} is possible: {advice}"
-            )
-
-    @cached_property
-    def geobox(self) -> GeoBox:
-        """The grid of the raster."""
-        transform = Affine(self.gsd_m, 0.0, self.left_m, 0.0, -self.gsd_m, self.top_m)
-        return GeoBox(CRS.from_user_input(self.crs), transform, self.width, self.height)
-
-    @property
-    def size_m(self) -> tuple[float, float]:
-        """(width, height) of the raster in metres."""
-        return self.width * self.gsd_m, self.height * self.gsd_m

@@ -11,52 +11,39 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-import numpy as np
 import psutil
 from rasterio.errors import RasterioError
 
-from agriseg.errors import OptionError, OutputError
-from agriseg.geobox import Window
+from agriseg.errors import OutputError
 from agriseg.raster.opening import open_scene
 from agriseg.raster.scene import Scene
 from agriseg.raster.writer import HOST, write_bytes
-from agriseg.simulate.field import render
-from agriseg.simulate.ground import inside_mosaic
-from agriseg.simulate.rasters import STRIP, write_rasters
+from agriseg.simulate.drawing import Cost, Drawing, Found, Work
+from agriseg.simulate.field_scene import FieldDrawing
+from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.recipe_file import read_recipe, recipe_from, recipe_text
-from agriseg.simulate.spectra import SENSORS
-from agriseg.simulate.truth import write_truth
 from agriseg.threads import cores
 
-__all__ = ["OUTPUTS", "Plan", "SimulateListener", "Simulated", "draw", "nest_in", "simulate"]
+__all__ = [
+    "DRAWINGS",
+    "Plan",
+    "SimulateListener",
+    "Simulated",
+    "draw",
+    "nest_in",
+    "outputs_of",
+    "simulate",
+]
 
-OUTPUTS = (
-    "scene.tif",
-    "labels.tif",
-    "labels.tif.aux.xml",
-    "plants.gpkg",
-    "rows.gpkg",
-    "field.gpkg",
-    "recipe.yaml",
-)
-"""The files of a simulated scene, in the order in which they come to their names."""
+DRAWINGS: Final[dict[type[GridRecipe], Drawing]] = {FieldRecipe: FieldDrawing()}
+"""Who draws each kind of recipe."""
 
-# Bytes on the disk for a pixel of one band: the strips and the finished file are there together.
-_DISK_BYTES = 2.6
-# Bytes for a pixel of the labels, both times, and its share of the plants.
-_DISK_BYTES_LABELS = 0.8
-# What rendering holds for each pixel of a block, and a strip for each of its pixels and bands.
-_BLOCK_BYTES, _STRIP_BYTES = 420, 6
-_BASE_BYTES = 300e6
-# Side of the trial block; its margins make it dearer than a whole one by this.
-_TRIAL, _TRIAL_EXCESS = 256, 1.2
-# What a second thread adds, where numpy's threads wait for each other.
-_SECOND_THREAD = 0.6
-# Compressing, overviews, plants: pixels a second.
-_ASSEMBLE_PX_S = 4e6
+_RECIPE = "recipe.yaml"
+# Side of the blocks that one thread draws, pixels.
+_BLOCK = 512
 
 _NEST = re.compile(r"\.simulating-(.+)\.(\d+)\.[0-9a-f]{8}\Z")
 
@@ -65,11 +52,9 @@ _NEST = re.compile(r"\.simulating-(.+)\.(\d+)\.[0-9a-f]{8}\Z")
 class Plan:
     """What a run is about to do, and what it is likely to take."""
 
-    recipe: FieldRecipe
+    recipe: GridRecipe
     out: Path
-    seconds: float
-    disk_bytes: int
-    memory_bytes: int
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -79,17 +64,15 @@ class Simulated:
     Args:
         path: The folder.
         recipe: As it was used.
-        pixels: Of each class, by name.
-        plants: Rows of plants.gpkg.
-        rows: Rows of rows.gpkg.
+        files: The names of its files.
+        found: What is in it.
         seconds: That it took.
     """
 
     path: Path
-    recipe: FieldRecipe
-    pixels: Mapping[str, int]
-    plants: int
-    rows: int
+    recipe: GridRecipe
+    files: tuple[str, ...]
+    found: Found
     seconds: float
 
 
@@ -110,7 +93,7 @@ class _Silent:
 
 
 def simulate(
-    recipe: FieldRecipe | Mapping[str, object] | str | Path,
+    recipe: GridRecipe | Mapping[str, object] | str | Path,
     out: str | Path,
     *,
     seed: int | None = None,
@@ -142,7 +125,7 @@ def simulate(
     """
     if isinstance(recipe, str | Path):
         recipe = read_recipe(recipe)
-    elif not isinstance(recipe, FieldRecipe):
+    elif not isinstance(recipe, GridRecipe):
         recipe = recipe_from(recipe)
     recipe = replace(
         recipe,
@@ -151,52 +134,48 @@ def simulate(
         height=recipe.height if height is None else height,
     )
     made = draw(recipe, Path(out), listener or _Silent())
-    return open_scene(made.path / "scene.tif")
+    return open_scene(made.path / made.files[0])
+
+
+def outputs_of(recipe: GridRecipe) -> tuple[str, ...]:
+    """The files of a scene of this recipe, in the order in which they come to their names."""
+    return (*DRAWINGS[type(recipe)].outputs, _RECIPE)
 
 
 def draw(
-    recipe: FieldRecipe,
+    recipe: GridRecipe,
     out: Path,
     listener: SimulateListener,
     *,
-    block: int = STRIP,
+    block: int = _BLOCK,
     threads: int | None = None,
 ) -> Simulated:
     """Write all files of a scene.
 
     Args:
-        recipe: The field.
+        recipe: The scene.
         out: The folder; made where it is missing.
         listener: Is told how it goes.
         block: Side of the blocks that one thread draws, pixels.
         threads: That draw; None: one a core, up to eight.
 
     Raises:
-        OptionError: The border leaves no pixel of the field.
+        OptionError: The recipe shows nothing.
         OutputError: The folder cannot be written, or the disk has no room.
     """
     began = time.monotonic()
-    _check_not_bare(recipe)
+    drawing, files = DRAWINGS[type(recipe)], outputs_of(recipe)
     threads = threads or cores()
+    plan = Plan(recipe, out, drawing.cost(recipe, threads))
     with nest_in(out) as nest:
-        plan = _plan(recipe, out, threads)
         _check_room(plan)
         listener.begin(plan)
-        write_rasters(
-            recipe,
-            nest / "scene.tif",
-            nest / "labels.tif",
-            nest,
-            advance=listener.advance,
-            assembling=listener.assembling,
-            block=block,
-            threads=threads,
-        )
-        truth = write_truth(recipe, nest / "labels.tif", nest)
-        write_bytes(nest / "recipe.yaml", recipe_text(recipe).encode())
-        for name in OUTPUTS:
+        work = Work(threads, block, listener.advance, listener.assembling)
+        found = drawing.write(recipe, nest, work)
+        write_bytes(nest / _RECIPE, recipe_text(recipe).encode())
+        for name in files:
             os.replace(nest / name, out / name)
-    made = Simulated(out, recipe, truth.pixels, truth.plants, truth.rows, time.monotonic() - began)
+    made = Simulated(out, recipe, files, found, time.monotonic() - began)
     listener.end(made)
     return made
 
@@ -237,39 +216,11 @@ def _sweep(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _check_not_bare(recipe: FieldRecipe) -> None:
-    width, height = recipe.size_m
-    xs = (np.arange(256) + 0.5) * width / 256
-    ys = (np.arange(256) + 0.5) * height / 256
-    if not inside_mosaic(recipe, xs, ys).any():
-        raise OptionError(
-            f"recipe: border_m is {recipe.border_m}, which leaves nothing of a field of "
-            f"{width:.3g} m x {height:.3g} m; give a narrower border or a larger raster"
-        )
-
-
-def _plan(recipe: FieldRecipe, out: Path, threads: int) -> Plan:
-    """What the run will take, found out on a small block in the middle."""
-    side = min(_TRIAL, recipe.width, recipe.height)
-    middle = Window((recipe.width - side) // 2, (recipe.height - side) // 2, side, side)
-    began = time.perf_counter()
-    render(recipe, middle)
-    pixel_s = (time.perf_counter() - began) / (side * side * _TRIAL_EXCESS)
-    pixels, bands = recipe.width * recipe.height, len(SENSORS[recipe.sensor])
-    blocks = -(-recipe.width // STRIP) * -(-recipe.height // STRIP)
-    at_once = min(threads, blocks)
-    seconds = pixels * pixel_s / (1 + _SECOND_THREAD * (at_once - 1)) + pixels / _ASSEMBLE_PX_S
-    memory = _BASE_BYTES + at_once * min(STRIP**2, pixels) * _BLOCK_BYTES
-    memory += min(STRIP, recipe.height) * recipe.width * bands * _STRIP_BYTES
-    disk = pixels * (bands * _DISK_BYTES + _DISK_BYTES_LABELS) + 1e6
-    return Plan(recipe, out, seconds, int(disk), int(memory))
-
-
 def _check_room(plan: Plan) -> None:
-    free = shutil.disk_usage(plan.out).free
-    if free < plan.disk_bytes:
+    free, needed = shutil.disk_usage(plan.out).free, plan.cost.disk_bytes
+    if free < needed:
         raise OutputError(
             f"{plan.out} has {free / 1e9:.2f} GB of room; {plan.recipe.width} x "
-            f"{plan.recipe.height} pixels need about {plan.disk_bytes / 1e9:.2f} GB while they are "
+            f"{plan.recipe.height} pixels need about {needed / 1e9:.2f} GB while they are "
             "made; free some room, give another folder, or a smaller width and height"
         )

@@ -18,7 +18,7 @@ CASES = [(crop, stage) for crop in CROPS for stage in (0.0, 0.5, 1.0)]
 
 def field(crop: str, stage: float, **options: object) -> FieldRecipe:
     usual = {"width": 90, "height": 70, "gsd_m": 0.01, "border_m": 0}
-    return FieldRecipe.for_crop(crop=crop, stage=stage, **{**usual, **options})
+    return FieldRecipe.filled(crop=crop, stage=stage, **{**usual, **options})
 
 
 def whole(recipe: FieldRecipe) -> Rendering:
@@ -103,7 +103,7 @@ def test_any_window_equals_the_whole_with_all_weeds() -> None:
 
 
 def test_drilled_rows_leave_room_for_wheels() -> None:
-    recipe = FieldRecipe.for_crop(crop="wheat", gap_share=0, weeds_per_m2=0)
+    recipe = FieldRecipe.filled(crop="wheat", gap_share=0, weeds_per_m2=0)
     plants = field_plants(recipe, Rect(0, 0, 30, 30))
     rows = Rows(recipe)
     _, across = rows.to_uv(plants.x, plants.y)
@@ -113,10 +113,10 @@ def test_drilled_rows_leave_room_for_wheels() -> None:
 
 
 def test_recipe_takes_what_is_usual_for_the_crop() -> None:
-    recipe = FieldRecipe.for_crop(crop="wheat", stage=1.0, row_spacing_m=0.2)
+    recipe = FieldRecipe.filled(crop="wheat", stage=1.0, row_spacing_m=0.2)
     assert (recipe.row_spacing_m, recipe.plant_spacing_m) == (0.2, CROPS["wheat"].plant_spacing_m)
     assert recipe.plant_radius_m == CROPS["wheat"].radius_m[2]
-    assert FieldRecipe.for_crop() == FieldRecipe()
+    assert FieldRecipe.filled() == FieldRecipe()
     assert CROPS["beet"].form(0.5) == CROPS["beet"].forms[1]
 
 
@@ -135,7 +135,7 @@ def test_recipe_takes_what_is_usual_for_the_crop() -> None:
     ids=str,
 )
 def test_bad_crop_is_one_line(options: dict[str, object], words: list[str]) -> None:
-    for make in (FieldRecipe, FieldRecipe.for_crop):
+    for make in (FieldRecipe, FieldRecipe.filled):
         with pytest.raises(OptionError) as caught:
             make(**options)  # type: ignore[arg-type]
         for word in words:

@@ -161,7 +161,7 @@ def test_table_of_a_part_is_the_part_of_the_table() -> None:
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("stage", [0.0, 0.5, 0.8, 1.0])
 def test_no_leaf_reaches_farther_than_its_plants_are_looked_up(crop: str, stage: float) -> None:
-    recipe = FieldRecipe.for_crop(crop=crop, stage=stage, weeds_per_m2=20.0, weed_kinds=4)
+    recipe = FieldRecipe.filled(crop=crop, stage=stage, weeds_per_m2=20.0, weed_kinds=4)
     plants = field_plants(recipe, Rect(0, 0, 12, 12))
     assert plants.size_m.max() <= largest_plant_m(recipe)
     # All in one place: what is left is how far the leaves reach.

@@ -18,13 +18,15 @@ from agriseg.errors import OptionError, OutputError
 from agriseg.raster.writer import HOST
 from agriseg.simulate import LEGEND, FieldRecipe, rasters, scene
 from agriseg.simulate.recipe_file import read_recipe
-from agriseg.simulate.scene import OUTPUTS, Plan, Simulated, draw
+from agriseg.simulate.scene import Plan, Simulated, draw, outputs_of
 from agriseg.simulate.spectra import SENSORS
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 SMALL = FieldRecipe(
     seed=11, width=311, height=533, border_m=0.25, weeds_per_m2=6.0, row_direction_deg=17.0
 )
+
+OUTPUTS = outputs_of(SMALL)
 
 
 class Told:
@@ -65,7 +67,7 @@ def test_all_files_are_there_and_no_other(made: tuple[Path, Told]) -> None:
     assert told.heard == ["begin", "assembling", "end"]
     assert told.pixels == SMALL.width * SMALL.height
     assert told.plan is not None
-    assert sum(path.stat().st_size for path in folder.iterdir()) < told.plan.disk_bytes
+    assert sum(path.stat().st_size for path in folder.iterdir()) < told.plan.cost.disk_bytes
 
 
 def test_another_cut_of_the_work_gives_the_same_bytes(
@@ -142,7 +144,7 @@ def test_plants_are_greener_than_soil(made: tuple[Path, Told]) -> None:
     assert np.median(ndvi[true == 0]) < 0.3
     told = made[1].made
     assert told is not None
-    assert told.pixels == {label.name: int((true == label.value).sum()) for label in LEGEND}
+    assert told.found.pixels == {label.name: int((true == label.value).sum()) for label in LEGEND}
 
 
 def test_plants_stand_on_their_pixels(made: tuple[Path, Told]) -> None:
@@ -223,7 +225,7 @@ def test_every_config_draws_crop_weeds_and_soil(config: Path, tmp_path: Path) ->
     opened = agriseg.simulate(config, tmp_path, width=420, height=300, listener=told)
     assert (opened.geobox.width, opened.geobox.height) == (420, 300)
     assert told.made is not None
-    counts = told.made.pixels
+    counts = told.made.found.pixels
     assert all(counts[name] > 20 for name in LEGEND.names), counts
     assert read_recipe(tmp_path / "recipe.yaml") == told.made.recipe
 

@@ -1,0 +1,94 @@
+"""A field as a scene: which files it leaves, what they take, and how they come about."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from agriseg.errors import OptionError
+from agriseg.geobox import Window
+from agriseg.simulate.drawing import Cost, Found, Work
+from agriseg.simulate.field import render
+from agriseg.simulate.ground import inside_mosaic
+from agriseg.simulate.rasters import STRIP, write_rasters
+from agriseg.simulate.recipe import FieldRecipe
+from agriseg.simulate.spectra import SENSORS
+from agriseg.simulate.truth import write_truth
+
+__all__ = ["FieldDrawing"]
+
+# Bytes on the disk for a pixel of one band: the strips and the finished file are there together.
+_DISK_BYTES = 2.6
+# Bytes for a pixel of the labels, both times, and its share of the plants.
+_DISK_BYTES_LABELS = 0.8
+# What rendering holds for each pixel of a block, and a strip for each of its pixels and bands.
+_BLOCK_BYTES, _STRIP_BYTES = 420, 6
+_BASE_BYTES = 300e6
+# Side of the trial block; its margins make it dearer than a whole one by this.
+_TRIAL, _TRIAL_EXCESS = 256, 1.2
+# What a second thread adds, where numpy's threads wait for each other.
+_SECOND_THREAD = 0.6
+# Compressing, overviews, plants: pixels a second.
+_ASSEMBLE_PX_S = 4e6
+
+
+class FieldDrawing:
+    """Draws a `FieldRecipe`."""
+
+    outputs = (
+        "scene.tif",
+        "labels.tif",
+        "labels.tif.aux.xml",
+        "plants.gpkg",
+        "rows.gpkg",
+        "field.gpkg",
+    )
+
+    def cost(self, recipe: FieldRecipe, threads: int) -> Cost:
+        """What drawing will take, found out on a small block in the middle.
+
+        Raises:
+            OptionError: The border leaves no pixel of the field.
+        """
+        _check_not_bare(recipe)
+        side = min(_TRIAL, recipe.width, recipe.height)
+        middle = Window((recipe.width - side) // 2, (recipe.height - side) // 2, side, side)
+        began = time.perf_counter()
+        render(recipe, middle)
+        pixel_s = (time.perf_counter() - began) / (side * side * _TRIAL_EXCESS)
+        pixels, bands = recipe.width * recipe.height, len(SENSORS[recipe.sensor])
+        blocks = -(-recipe.width // STRIP) * -(-recipe.height // STRIP)
+        at_once = min(threads, blocks)
+        seconds = pixels * pixel_s / (1 + _SECOND_THREAD * (at_once - 1)) + pixels / _ASSEMBLE_PX_S
+        memory = _BASE_BYTES + at_once * min(STRIP**2, pixels) * _BLOCK_BYTES
+        memory += min(STRIP, recipe.height) * recipe.width * bands * _STRIP_BYTES
+        disk = pixels * (bands * _DISK_BYTES + _DISK_BYTES_LABELS) + 1e6
+        return Cost(seconds, int(disk), int(memory))
+
+    def write(self, recipe: FieldRecipe, nest: Path, work: Work) -> Found:
+        """Write all of `outputs` into the folder `nest`."""
+        write_rasters(
+            recipe,
+            nest / "scene.tif",
+            nest / "labels.tif",
+            nest,
+            advance=work.advance,
+            assembling=work.assembling,
+            block=work.block,
+            threads=work.threads,
+        )
+        truth = write_truth(recipe, nest / "labels.tif", nest)
+        return Found(truth.pixels, {"plant": truth.plants, "row": truth.rows})
+
+
+def _check_not_bare(recipe: FieldRecipe) -> None:
+    width, height = recipe.size_m
+    xs = (np.arange(256) + 0.5) * width / 256
+    ys = (np.arange(256) + 0.5) * height / 256
+    if not inside_mosaic(recipe, xs, ys).any():
+        raise OptionError(
+            f"recipe: border_m is {recipe.border_m}, which leaves nothing of a field of "
+            f"{width:.3g} m x {height:.3g} m; give a narrower border or a larger raster"
+        )
