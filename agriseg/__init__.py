@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
-    from agriseg.simulate.scene import simulate
+    from agriseg.simulate.verb import simulate
     from agriseg.vector import vectorize
     from agriseg.workflow import bench, segment
 

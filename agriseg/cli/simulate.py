@@ -13,8 +13,12 @@ from agriseg.cli import options as opt
 from agriseg.cli.words import area_words, count_words, size_words, time_words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress
 
+    from agriseg.simulate.dataset_recipe import DatasetRecipe
+    from agriseg.simulate.grid_recipe import GridRecipe
     from agriseg.simulate.scene import Plan, Simulated
 
 __all__ = ["simulate"]
@@ -53,18 +57,18 @@ def simulate(
 
     - `agriseg simulate configs/seedlings.yaml -o out/s7 --seed 7`
     """
-    from agriseg.simulate.scene import simulate as run_simulate
+    from agriseg.simulate.verb import simulate as run_simulate
 
     listener = _Console(quiet)
     try:
         run_simulate(recipe, out, seed=seed, width=width, height=height, listener=listener)
     except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
+        print(listener.stopped_words(), file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
         listener.close()
-    if as_json and listener.made is not None:
-        print(json.dumps(_record(listener.made), indent=2))
+    if as_json:
+        print(json.dumps(listener.record(), indent=2))
 
 
 class _Console:
@@ -76,29 +80,20 @@ class _Console:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self._quiet = quiet
         self._progress: Progress | None = None
-        self.made: Simulated | None = None
+        self._dataset: DatasetRecipe | None = None
+        self.folder: Path | None = None
+        self.kept_scenes = 0
+        self.made: list[Simulated] = []
 
     def begin(self, plan: Plan) -> None:
         recipe, cost = plan.recipe, plan.cost
-        self._say(
-            f"{plan.out}  {recipe.width} x {recipe.height} pixels of {size_words(recipe.gsd_m)}, "
-            f"{area_words(recipe.size_m[0] * recipe.size_m[1])}; about "
-            f"{time_words(cost.seconds)}, {cost.memory_bytes / 1e9:.1f} GB of memory, "
-            f"{cost.disk_bytes / 1e6:.0f} MB on disk while it runs"
-        )
-        if not self._quiet and self._console.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._progress = Progress(
-                TextColumn("  simulate"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
+        if self._dataset is None:
+            self._say(
+                f"{plan.out}  {_grid_words(recipe)}; about {time_words(cost.seconds)}, "
+                f"{cost.memory_bytes / 1e9:.1f} GB of memory, {cost.disk_bytes / 1e6:.0f} MB on "
+                "disk while it runs"
             )
-            self._progress.start()
-            self._progress.add_task("simulate", total=recipe.width * recipe.height)
+        self._start_bar(recipe.width * recipe.height)
 
     def advance(self, pixels: int) -> None:
         if self._progress is not None:
@@ -108,18 +103,61 @@ class _Console:
         self.close()
 
     def end(self, made: Simulated) -> None:
-        self.made = made
+        self.made.append(made)
         self.close()
-        total = max(sum(made.found.pixels.values()), 1)
-        shares = ", ".join(f"{name} {n / total:.1%}" for name, n in made.found.pixels.items())
-        counts = ", ".join(count_words(n, name) for name, n in made.found.counts.items())
-        drawn = made.recipe.width * made.recipe.height
-        self._say(f"  found   {shares}; {counts}")
-        first, *others = _names(made)
-        self._say(
-            f"  done    {made.path / first}, {', '.join(others)} in {time_words(made.seconds)} "
-            f"({drawn / made.seconds / 1e6:.2f} Mpixel/s)"
+        if self._dataset is None:
+            self._say(f"  found   {_found_words(made)}")
+            first, *others = _names(made)
+            drawn = made.recipe.width * made.recipe.height
+            self._say(
+                f"  done    {made.path / first}, {', '.join(others)} in "
+                f"{time_words(made.seconds)} ({drawn / made.seconds / 1e6:.2f} Mpixel/s)"
+            )
+        else:
+            self._say(f"  {made.path.name}  {_grid_words(made.recipe)}: {_found_words(made)}")
+
+    def begin_dataset(self, recipe: DatasetRecipe, out: Path) -> None:
+        self._dataset, self.folder = recipe, out
+        self._say(f"{out}  {count_words(len(recipe), 'scene')} of kind {recipe.of}")
+
+    def scene(self, number: int) -> _Console:
+        return self
+
+    def kept(self, number: int, folder: Path) -> None:
+        self.kept_scenes += 1
+
+    def end_dataset(self, folders: list[Path]) -> None:
+        kept = f"; {count_words(self.kept_scenes, 'scene')} stood there" if self.kept_scenes else ""
+        self._say(f"  done    {count_words(len(folders), 'scene')} in {self.folder}{kept}")
+
+    def _start_bar(self, pixels: int) -> None:
+        if self._quiet or not self._console.is_terminal:
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("  simulate"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
         )
+        self._progress.start()
+        self._progress.add_task("simulate", total=pixels)
+
+    def stopped_words(self) -> str:
+        if self._dataset is None:
+            return "stopped; nothing was written"
+        whole = count_words(len(self.made) + self.kept_scenes, "whole scene")
+        return f"stopped at {whole} in {self.folder}; the same command goes on there"
+
+    def record(self) -> dict[str, object]:
+        """What was made, for other programs."""
+        if self._dataset is None:
+            return _record(self.made[0])
+        drawn = [_record(made) for made in self.made]
+        return {"folder": str(self.folder), "kept": self.kept_scenes, "drawn": drawn}
 
     def close(self) -> None:
         """Take the bar off the screen."""
@@ -129,6 +167,21 @@ class _Console:
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
+
+
+def _grid_words(recipe: GridRecipe) -> str:
+    width, height = recipe.size_m
+    return (
+        f"{recipe.width} x {recipe.height} pixels of {size_words(recipe.gsd_m)}, "
+        f"{area_words(width * height)}"
+    )
+
+
+def _found_words(made: Simulated) -> str:
+    found = made.found
+    total = max(sum(found.pixels.values()), 1)
+    shares = ", ".join(f"{name} {n / total:.1%}" for name, n in found.pixels.items())
+    return f"{shares}; {', '.join(count_words(n, name) for name, n in found.counts.items())}"
 
 
 def _names(made: Simulated) -> list[str]:

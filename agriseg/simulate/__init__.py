@@ -1,6 +1,6 @@
 """The field simulator: a scene with perfect labels, drawn from a seed.
 
-The package is itself the verb: `agriseg.simulate("recipe.yaml", "out")` is `scene.simulate`.
+The package is itself the verb: `agriseg.simulate("recipe.yaml", "out")` is `verb.simulate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _Verb(ModuleType):
     # Python sets `agriseg.simulate` to this package when any part of it is loaded; a function of
     # the same name would come and go with the order of imports.
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        from agriseg.simulate.scene import simulate
+        from agriseg.simulate.verb import simulate
 
         return simulate(*args, **keywords)
 

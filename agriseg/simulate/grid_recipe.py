@@ -78,10 +78,7 @@ class GridRecipe:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name in self.words:
-                self._check_word(field.name)
-            elif field.name != "crs":
-                self._check_number(field.name, whole=field.type == "int")
+            self.check(field.name, getattr(self, field.name))
         try:
             crs = CRS.from_user_input(self.crs)
         except CRSError as error:
@@ -95,25 +92,21 @@ class GridRecipe:
                 "a projected system is needed, as the UTM zone 'EPSG:32633'"
             )
 
-    def _check_word(self, name: str) -> None:
-        value, possible = getattr(self, name), self.words[name]
-        if not isinstance(value, str) or value not in possible:
-            raise OptionError(
-                f"recipe: {name} {value!r} is unknown; possible are {', '.join(possible)}"
-            )
+    @classmethod
+    def check(cls, name: str, value: object) -> None:
+        """Refuse what the field `name` can be in no recipe.
 
-    def _check_number(self, name: str, whole: bool) -> None:
-        value = getattr(self, name)
-        kind = "a whole number" if whole else "a number"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise OptionError(f"recipe: {name} is {value!r}; {kind} is needed")
-        if not math.isfinite(value):
-            raise OptionError(f"recipe: {name} is {value}; a finite number is needed")
-        low, high, advice = self.limits[name]
-        if not low <= value <= high:
-            raise OptionError(
-                f"recipe: {name} is {value}; {low:g} to {high:g} is possible: {advice}"
-            )
+        Raises:
+            OptionError: The value is of another kind, unknown, or outside the limits.
+        """
+        if name in cls.words:
+            possible = cls.words[name]
+            if not isinstance(value, str) or value not in possible:
+                raise OptionError(
+                    f"recipe: {name} {value!r} is unknown; possible are {', '.join(possible)}"
+                )
+        elif name != "crs":
+            _check_number(name, value, cls.__dataclass_fields__[name].type == "int", cls.limits)
 
     @cached_property
     def geobox(self) -> GeoBox:
@@ -125,3 +118,14 @@ class GridRecipe:
     def size_m(self) -> tuple[float, float]:
         """(width, height) of the raster in metres."""
         return self.width * self.gsd_m, self.height * self.gsd_m
+
+
+def _check_number(name: str, value: object, whole: bool, limits: Limits) -> None:
+    kind = "a whole number" if whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise OptionError(f"recipe: {name} is {value!r}; {kind} is needed")
+    if not math.isfinite(value):
+        raise OptionError(f"recipe: {name} is {value}; a finite number is needed")
+    low, high, advice = limits[name]
+    if not low <= value <= high:
+        raise OptionError(f"recipe: {name} is {value}; {low:g} to {high:g} is possible: {advice}")

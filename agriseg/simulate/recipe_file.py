@@ -11,15 +11,19 @@ from typing import Any, Final
 
 import yaml
 
+from agriseg._version import __version__
 from agriseg.errors import OptionError
 from agriseg.simulate.flat_yaml import read_flat, shown
 from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe import FieldRecipe
 
-__all__ = ["KINDS", "nearest", "read_recipe", "recipe_from", "recipe_text", "typed"]
+__all__ = ["DATASET", "KINDS", "nearest", "read_recipe", "recipe_from", "recipe_text", "typed"]
 
 KINDS: Final[dict[str, type[GridRecipe]]] = {recipe.kind: recipe for recipe in (FieldRecipe,)}
 """What `kind` in a recipe can say; the first is meant where it is left out."""
+
+DATASET: Final = "dataset"
+"""The kind of recipe that stands for many of the others (see `dataset_recipe`)."""
 
 # YAML 1.1 takes 1e-3 for a word; people mean the number.
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\Z")
@@ -52,7 +56,8 @@ def recipe_from(values: Mapping[str, object], where: str = "recipe") -> GridReci
     """
     kind = values.get("kind", FieldRecipe.kind)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise OptionError(f"{where}: kind is {shown(kind)}; possible are {', '.join(KINDS)}")
+        possible = ", ".join([*KINDS, DATASET])
+        raise OptionError(f"{where}: kind is {shown(kind)}; possible are {possible}")
     recipe = KINDS[kind]
     checked = {key: typed(recipe, key, value, where) for key, value in _rest(values)}
     try:
@@ -67,7 +72,10 @@ def recipe_text(recipe: GridRecipe) -> str:
     for field in fields(recipe):
         value = getattr(recipe, field.name)
         values[field.name] = float(value) if field.type == "float" else value
-    head = "# Every value of this scene; agriseg simulate makes the same scene from it.\n"
+    head = (
+        f"# Every value of this scene, which agriseg {__version__} drew; "
+        "agriseg simulate makes it again.\n"
+    )
     return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

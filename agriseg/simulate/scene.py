@@ -1,4 +1,4 @@
-"""The verb `simulate`: from a recipe to a folder with a scene and all that is true of it."""
+"""From a recipe to a folder with a scene and all that is true of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,31 +17,31 @@ import psutil
 from rasterio.errors import RasterioError
 
 from agriseg.errors import OutputError
-from agriseg.raster.opening import open_scene
-from agriseg.raster.scene import Scene
 from agriseg.raster.writer import HOST, write_bytes
 from agriseg.simulate.drawing import Cost, Drawing, Found, Work
 from agriseg.simulate.field_scene import FieldDrawing
 from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.recipe_file import read_recipe, recipe_from, recipe_text
+from agriseg.simulate.recipe_file import recipe_text
 from agriseg.threads import cores
 
 __all__ = [
     "DRAWINGS",
+    "RECIPE_FILE",
+    "SILENT",
     "Plan",
     "SimulateListener",
     "Simulated",
     "draw",
     "nest_in",
     "outputs_of",
-    "simulate",
 ]
 
 DRAWINGS: Final[dict[type[GridRecipe], Drawing]] = {FieldRecipe: FieldDrawing()}
 """Who draws each kind of recipe."""
 
-_RECIPE = "recipe.yaml"
+RECIPE_FILE = "recipe.yaml"
+"""The last of a scene's files to come to its name."""
 # Side of the blocks that one thread draws, pixels.
 _BLOCK = 512
 
@@ -92,54 +92,13 @@ class _Silent:
     def end(self, made: Simulated) -> None: ...
 
 
-def simulate(
-    recipe: GridRecipe | Mapping[str, object] | str | Path,
-    out: str | Path,
-    *,
-    seed: int | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    listener: SimulateListener | None = None,
-) -> Scene:
-    """Draw a field with perfect labels, of any size, into a folder.
-
-    The folder gets scene.tif (reflectance), labels.tif (soil, crop, weed), plants.gpkg (a point a
-    plant), rows.gpkg (the centre lines of the rows), field.gpkg (the outline) and recipe.yaml,
-    which makes the same scene again. Files of these names that were there are replaced when all
-    are made. The same recipe gives the same bytes, whatever the number of threads.
-
-    Args:
-        recipe: A recipe, the path of a YAML file, or the recipe's fields by name.
-        out: The folder; made where it is missing.
-        seed: In place of the recipe's.
-        width: Columns, in place of the recipe's.
-        height: Rows, in place of the recipe's.
-        listener: Is told how it goes.
-
-    Returns:
-        The scene, opened.
-
-    Raises:
-        OptionError: The recipe makes no field.
-        OutputError: The folder cannot be written, or the disk has no room.
-    """
-    if isinstance(recipe, str | Path):
-        recipe = read_recipe(recipe)
-    elif not isinstance(recipe, GridRecipe):
-        recipe = recipe_from(recipe)
-    recipe = replace(
-        recipe,
-        seed=recipe.seed if seed is None else seed,
-        width=recipe.width if width is None else width,
-        height=recipe.height if height is None else height,
-    )
-    made = draw(recipe, Path(out), listener or _Silent())
-    return open_scene(made.path / made.files[0])
+SILENT: Final[SimulateListener] = _Silent()
+"""Takes no notice."""
 
 
 def outputs_of(recipe: GridRecipe) -> tuple[str, ...]:
     """The files of a scene of this recipe, in the order in which they come to their names."""
-    return (*DRAWINGS[type(recipe)].outputs, _RECIPE)
+    return (*DRAWINGS[type(recipe)].outputs, RECIPE_FILE)
 
 
 def draw(
@@ -172,7 +131,9 @@ def draw(
         listener.begin(plan)
         work = Work(threads, block, listener.advance, listener.assembling)
         found = drawing.write(recipe, nest, work)
-        write_bytes(nest / _RECIPE, recipe_text(recipe).encode())
+        write_bytes(nest / RECIPE_FILE, recipe_text(recipe).encode())
+        # Without it nobody takes a mixture of old and new files for a whole scene.
+        (out / RECIPE_FILE).unlink(missing_ok=True)
         for name in files:
             os.replace(nest / name, out / name)
     made = Simulated(out, recipe, files, found, time.monotonic() - began)

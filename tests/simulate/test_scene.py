@@ -21,7 +21,11 @@ from agriseg.simulate.recipe_file import read_recipe
 from agriseg.simulate.scene import Plan, Simulated, draw, outputs_of
 from agriseg.simulate.spectra import SENSORS
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+CONFIGS = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "configs").glob("*.yaml")
+    if "kind:" not in path.read_text()
+)
 SMALL = FieldRecipe(
     seed=11, width=311, height=533, border_m=0.25, weeds_per_m2=6.0, row_direction_deg=17.0
 )

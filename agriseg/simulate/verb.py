@@ -1,0 +1,105 @@
+"""The verb `simulate`: from a recipe to a folder with a scene, or with many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypedDict, Unpack, overload
+
+from agriseg.raster.opening import open_scene
+from agriseg.raster.scene import Scene
+from agriseg.simulate.dataset import DatasetListener, draw_dataset
+from agriseg.simulate.dataset_recipe import DatasetRecipe, dataset_from
+from agriseg.simulate.flat_yaml import read_flat
+from agriseg.simulate.grid_recipe import GridRecipe
+from agriseg.simulate.recipe_file import DATASET, recipe_from
+from agriseg.simulate.scene import SILENT, SimulateListener, draw, outputs_of
+
+__all__ = ["Listener", "simulate"]
+
+
+class Listener(SimulateListener, DatasetListener, Protocol):
+    """Is told how it goes, whatever the recipe is for."""
+
+
+class _Options(TypedDict, total=False):
+    seed: int | None
+    width: int | None
+    height: int | None
+    listener: Listener | None
+
+
+@overload
+def simulate(recipe: GridRecipe, out: str | Path, **options: Unpack[_Options]) -> Scene: ...
+
+
+@overload
+def simulate(
+    recipe: DatasetRecipe, out: str | Path, **options: Unpack[_Options]
+) -> list[Scene]: ...
+
+
+@overload
+def simulate(
+    recipe: Mapping[str, object] | str | Path, out: str | Path, **options: Unpack[_Options]
+) -> Scene | list[Scene]: ...
+
+
+def simulate(
+    recipe: GridRecipe | DatasetRecipe | Mapping[str, object] | str | Path,
+    out: str | Path,
+    *,
+    seed: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    listener: Listener | None = None,
+) -> Scene | list[Scene]:
+    """Draw a scene with perfect labels, of any size, into a folder; or a dataset of many.
+
+    The folder of a field gets scene.tif (reflectance), labels.tif (soil, crop, weed), plants.gpkg
+    (a point a plant), rows.gpkg (the centre lines of the rows), field.gpkg (the outline) and
+    recipe.yaml, which makes the same scene again. Files of these names that were there are
+    replaced when all are made. The same recipe gives the same bytes, whatever the number of
+    threads. A recipe of kind "dataset" gets a folder for each scene and a table dataset.csv; scenes
+    that stand there already are kept.
+
+    Args:
+        recipe: A recipe, the path of a YAML file, or the recipe's fields by name.
+        out: The folder; made where it is missing.
+        seed: In place of the recipe's.
+        width: Columns, in place of the recipe's.
+        height: Rows, in place of the recipe's.
+        listener: Is told how it goes.
+
+    Returns:
+        The scene, opened; for a dataset all of them.
+
+    Raises:
+        OptionError: The recipe makes no scene.
+        OutputError: The folder cannot be written, or the disk has no room.
+    """
+    if isinstance(recipe, str | Path):
+        recipe = _understood(read_flat(Path(recipe)), str(recipe))
+    elif isinstance(recipe, Mapping):
+        recipe = _understood(recipe, "recipe")
+    out = Path(out)
+    if isinstance(recipe, DatasetRecipe):
+        recipe = recipe if seed is None else replace(recipe, seed=seed)
+        folders = draw_dataset(recipe.with_grid(width, height), out, listener)
+        image = outputs_of(recipe.scene(1))[0]
+        return [open_scene(folder / image) for folder in folders]
+    recipe = replace(
+        recipe,
+        seed=recipe.seed if seed is None else seed,
+        width=recipe.width if width is None else width,
+        height=recipe.height if height is None else height,
+    )
+    made = draw(recipe, out, listener or SILENT)
+    return open_scene(made.path / made.files[0])
+
+
+def _understood(values: Mapping[str, object], where: str) -> GridRecipe | DatasetRecipe:
+    if values.get("kind") == DATASET:
+        return dataset_from(values, where)
+    return recipe_from(values, where)
