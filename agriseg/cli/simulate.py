@@ -44,8 +44,9 @@ def simulate(
 ) -> None:
     """Draw a field of any size with perfect labels, leaf by leaf, from a recipe.
 
-    OUT gets scene.tif (reflectance) and labels.tif (soil, crop, weed; 255 outside), both Cloud
-    Optimized GeoTIFFs; plants.gpkg (a point a plant: class, species, size, row, whether it shows),
+    OUT gets scene.tif (reflectance), labels.tif (soil, crop, weed; 255 outside) and instances.tif
+    (the number of each pixel's plant), all Cloud Optimized GeoTIFFs; plants.gpkg (a polygon a
+    plant: class, species, size, row), stems.gpkg (a point a plant, and whether it shows),
     rows.gpkg (centre lines), field.gpkg (the outline); and recipe.yaml with every value, which
     makes the same bytes again.
 

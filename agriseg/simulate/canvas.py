@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +37,19 @@ class Surface:
         material: `spectra.SOIL`, ...
         pale: Paleness, 0..1.
         light: Sun on the surface over that on level ground, times the shape's own brightness.
+        plant: The plant's line in the table of those that were drawn, -1 where there is none.
     """
 
     height_m: Float32
     material: NDArray[np.uint8]
     pale: Float32
     light: Float32
+    plant: NDArray[np.int32]
 
     def inner(self, margin: int) -> Surface:
         """This surface without `margin` samples on each side."""
         core = (slice(margin, -margin), slice(margin, -margin))
-        return Surface(self.height_m[core], self.material[core], self.pale[core], self.light[core])
+        return Surface(*(getattr(self, f.name)[core] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class _Hits:
     material: NDArray[np.uint8]
     pale: Float32
     light: Float32
+    plant: NDArray[np.int32]
 
 
 @dataclass
@@ -157,18 +160,21 @@ class Canvas:
         material = np.zeros(size, dtype=np.uint8)
         pale = np.zeros(size, dtype=np.float32)
         light = np.ones(size, dtype=np.float32)
+        plant = np.full(size, -1, dtype=np.int32)
         for hits in self._hits:
             wins = hits.height_m == self._top[hits.at]
             at = hits.at[wins]
             material[at] = hits.material[wins]
             pale[at] = hits.pale[wins]
             light[at] = hits.light[wins]
+            plant[at] = hits.plant[wins]
         shape = (self.height, self.width)
         return Surface(
             self._top.reshape(shape),
             material.reshape(shape),
             pale.reshape(shape),
             light.reshape(shape),
+            plant.reshape(shape),
         )
 
 
@@ -233,6 +239,7 @@ def _blade_hits(
         blades.material[n].astype(np.uint8),
         pale,
         light * of("bright"),
+        blades.plant.astype(np.int32)[n],
     )
 
 
@@ -263,4 +270,5 @@ def _dome_hits(domes: Domes, n: Ints, at: Ints, along: Float32, across: Float32,
         domes.material[n].astype(np.uint8),
         of("pale"),
         light * of("bright"),
+        np.broadcast_to(np.int32(-1), n.shape),
     )

@@ -3,7 +3,8 @@
 The work of a window: the plants whose leaves or shadows can reach it are looked up and drawn into
 a height buffer, four samples a pixel; the sun is followed through the heights for cast shadows;
 each sample reflects the light that it gets; samples become pixels, pixels pass the camera's blur
-and noise. Labels are the surface that most samples of a pixel show, before the blur.
+and noise. Labels are the surface that most samples of a pixel show, before the blur; instances
+are the plants among it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from agriseg.legend import NODATA, Legend
 from agriseg.simulate import ground, light, shapes
 from agriseg.simulate.canvas import Canvas, Sun, Surface
 from agriseg.simulate.crops import CROPS, field_forms
-from agriseg.simulate.noise import Floats, cos_sin, normal
-from agriseg.simulate.plants import Rect, field_plants, largest_plant_m
+from agriseg.simulate.instances import plants_of_pixels
+from agriseg.simulate.noise import Floats, Ints, cos_sin, normal
+from agriseg.simulate.plants import Plants, Rect, field_plants, largest_plant_m
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import CLOD, CROP, Palette, palette
 
@@ -51,11 +53,14 @@ class Rendering:
             NaN outside the mosaic.
         labels: (height, width) uint8, values of `LEGEND`, 255 outside the mosaic.
         valid: (height, width), True inside the mosaic.
+        instances: (height, width) int64, `Plants.identity` of the plant that the pixel shows, 0
+            where its label is no plant.
     """
 
     reflectance: Float32
     labels: UInt8
     valid: NDArray[np.bool_]
+    instances: Ints
 
 
 def sun_of(recipe: FieldRecipe) -> Sun:
@@ -81,8 +86,8 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
             photographs.
 
     Returns:
-        Reflectance, labels and the valid mask. Memory is about 400 bytes a pixel: render a large
-        field window by window.
+        Reflectance, labels, the valid mask and instances. Memory is about 400 bytes a pixel:
+        render a large field window by window.
     """
     sun = sun_of(recipe)
     crop = CROPS[recipe.crop]
@@ -90,7 +95,7 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     reach_px = math.ceil(tallest / sun.tan_elevation / recipe.gsd_m)
     outer = window.grown(light.BLUR_REACH + light.HAZE_REACH + reach_px)
     inner = window.grown(light.BLUR_REACH + light.HAZE_REACH)
-    canvas = _draw(recipe, outer, sun)
+    canvas, plants = _draw(recipe, outer, sun)
     drawn = canvas.finish()
     margin = reach_px * _SAMPLES
     hidden = light.cast_shadow(
@@ -124,7 +129,10 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     valid = ground.inside_mosaic(recipe, *_centres(window, recipe.gsd_m))
     pixels[:, ~valid] = np.nan
     labels[~valid] = NODATA
-    return Rendering(pixels, labels, valid)
+    core = slice(margin * _SAMPLES, -margin * _SAMPLES)
+    return Rendering(
+        pixels, labels, valid, plants_of_pixels(drawn.plant[core, core], labels, plants, _SAMPLES)
+    )
 
 
 @dataclass(frozen=True)
@@ -151,8 +159,8 @@ def _centres(window: Window, gsd_m: float) -> tuple[Floats, Floats]:
     return xs * gsd_m, ys * gsd_m
 
 
-def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> Canvas:
-    """All that stands or lies on the ground, drawn over `window`."""
+def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> tuple[Canvas, Plants]:
+    """All that stands or lies on the ground, drawn over `window`; and the plants among it."""
     canvas = Canvas(
         window.col_off * _SAMPLES,
         window.row_off * _SAMPLES,
@@ -169,8 +177,9 @@ def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> Canvas:
     canvas.draw(shapes.clods(recipe, rect.grown(0.1)))
     canvas.draw(shapes.stones(recipe, rect.grown(0.1)))
     canvas.draw(shapes.straws(recipe, rect.grown(0.25)))
-    canvas.draw(shapes.leaves(recipe, field_plants(recipe, around)))
-    return canvas
+    plants = field_plants(recipe, around)
+    canvas.draw(shapes.leaves(recipe, plants))
+    return canvas, plants
 
 
 def _reflect(

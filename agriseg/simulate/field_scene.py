@@ -6,13 +6,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import rasterio
 
 from agriseg.errors import OptionError
 from agriseg.geobox import Window
 from agriseg.simulate.drawing import Cost, Found, Work
 from agriseg.simulate.field import render
 from agriseg.simulate.ground import inside_mosaic
-from agriseg.simulate.rasters import STRIP, write_rasters
+from agriseg.simulate.instances import Numbering
+from agriseg.simulate.noise import Ints
+from agriseg.simulate.plant_files import traced_pixels, write_plants, write_stems
+from agriseg.simulate.rasters import CACHE_BYTES, STRIP, write_rasters
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import SENSORS
 from agriseg.simulate.truth import write_truth
@@ -21,17 +25,24 @@ __all__ = ["FieldDrawing"]
 
 # Bytes on the disk for a pixel of one band: the strips and the finished file are there together.
 _DISK_BYTES = 2.6
-# Bytes for a pixel of the labels, both times, and its share of the plants.
+# Bytes for a pixel of the labels, both times, of the rows and the outline.
 _DISK_BYTES_LABELS = 0.8
+# Bytes for a plant in the two tables, and for each pixel edge around what it shows, raster
+# included: 13 to 19 in the table, where leaves are large and where a canopy is all splinters.
+_DISK_BYTES_PLANT, _DISK_BYTES_EDGE = 600, 25
 # What rendering holds for each pixel of a block, and a strip for each of its pixels and bands.
 _BLOCK_BYTES, _STRIP_BYTES = 420, 6
+_STRIP_BYTES_PLANTS = 16
+# What tracing plants holds for each pixel, and for each pixel edge around one.
+_TRACED_BYTES, _TRACED_BYTES_EDGE = 40, 150
 _BASE_BYTES = 300e6
 # Side of the trial block; its margins make it dearer than a whole one by this.
 _TRIAL, _TRIAL_EXCESS = 256, 1.2
 # What a second thread adds, where numpy's threads wait for each other.
 _SECOND_THREAD = 0.6
-# Compressing, overviews, plants: pixels a second.
-_ASSEMBLE_PX_S = 4e6
+# Compressing, overviews: pixels a second. Plants become polygons: seconds for an edge.
+_ASSEMBLE_PX_S = 3.3e6
+_EDGE_S = 1e-6
 
 
 class FieldDrawing:
@@ -41,7 +52,9 @@ class FieldDrawing:
         "scene.tif",
         "labels.tif",
         "labels.tif.aux.xml",
+        "instances.tif",
         "plants.gpkg",
+        "stems.gpkg",
         "rows.gpkg",
         "field.gpkg",
     )
@@ -56,31 +69,53 @@ class FieldDrawing:
         side = min(_TRIAL, recipe.width, recipe.height)
         middle = Window((recipe.width - side) // 2, (recipe.height - side) // 2, side, side)
         began = time.perf_counter()
-        render(recipe, middle)
+        seen = render(recipe, middle).instances
         pixel_s = (time.perf_counter() - began) / (side * side * _TRIAL_EXCESS)
         pixels, bands = recipe.width * recipe.height, len(SENSORS[recipe.sensor])
         blocks = -(-recipe.width // STRIP) * -(-recipe.height // STRIP)
         at_once = min(threads, blocks)
+        edges = _edges(seen) / seen.size * pixels
+        plants = len(np.unique(seen)) / seen.size * pixels
         seconds = pixels * pixel_s / (1 + _SECOND_THREAD * (at_once - 1)) + pixels / _ASSEMBLE_PX_S
+        seconds += edges * _EDGE_S
+        strip = bands * _STRIP_BYTES + _STRIP_BYTES_PLANTS
         memory = _BASE_BYTES + at_once * min(STRIP**2, pixels) * _BLOCK_BYTES
-        memory += min(STRIP, recipe.height) * recipe.width * bands * _STRIP_BYTES
+        memory += min(STRIP, recipe.height) * recipe.width * strip
+        # Not all that drawing held is free again by then.
+        traced = traced_pixels(recipe)
+        memory += traced * (_TRACED_BYTES + _TRACED_BYTES_EDGE * edges / pixels)
         disk = pixels * (bands * _DISK_BYTES + _DISK_BYTES_LABELS) + 1e6
+        disk += plants * _DISK_BYTES_PLANT + edges * _DISK_BYTES_EDGE
         return Cost(seconds, int(disk), int(memory))
 
     def write(self, recipe: FieldRecipe, nest: Path, work: Work) -> Found:
         """Write all of `outputs` into the folder `nest`."""
-        write_rasters(
-            recipe,
-            nest / "scene.tif",
-            nest / "labels.tif",
-            nest,
-            advance=work.advance,
-            assembling=work.assembling,
-            block=work.block,
-            threads=work.threads,
-        )
+        with Numbering(recipe, nest) as numbering:
+            write_rasters(
+                recipe,
+                nest / "scene.tif",
+                nest / "labels.tif",
+                nest,
+                advance=work.advance,
+                assembling=work.assembling,
+                block=work.block,
+                threads=work.threads,
+                numbering=numbering,
+            )
+            instances = numbering.done()
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            instances.copy_to(nest / "instances.tif")
         truth = write_truth(recipe, nest / "labels.tif", nest)
-        return Found(truth.pixels, {"plant": truth.plants, "row": truth.rows})
+        write_plants(nest / "plants.gpkg", recipe, instances)
+        write_stems(nest / "stems.gpkg", recipe, instances, nest / "labels.tif")
+        return Found(truth.pixels, {"plant": len(instances), "row": truth.rows})
+
+
+def _edges(instances: Ints) -> int:
+    """Pixel edges around the plants: those between two of them count twice."""
+    pairs = ((instances[1:], instances[:-1]), (instances[:, 1:], instances[:, :-1]))
+    sides = (np.where(a != b, np.sign(a) + np.sign(b), 0) for a, b in pairs)
+    return int(sum(side.sum() for side in sides))
 
 
 def _check_not_bare(recipe: FieldRecipe) -> None:

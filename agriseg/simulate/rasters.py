@@ -18,6 +18,7 @@ from rasterio.shutil import copy as copy_raster
 from agriseg.geobox import Window
 from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
 from agriseg.simulate.field import LEGEND, render
+from agriseg.simulate.instances import Numbering
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import SENSORS, BandInfo
 from agriseg.threads import in_threads
@@ -63,10 +64,11 @@ def write_rasters(
     assembling: Callable[[], None] = lambda: None,
     block: int = STRIP,
     threads: int | None = None,
+    numbering: Numbering | None = None,
 ) -> None:
     """Render a field and write its reflectance and its labels.
 
-    Memory is that of one strip of `STRIP` rows (13 bytes a pixel with five bands) and of a block
+    Memory is that of one strip of `STRIP` rows (21 bytes a pixel with five bands) and of a block
     for each thread, whatever the height. The files depend on nothing but the recipe.
 
     Args:
@@ -78,6 +80,7 @@ def write_rasters(
         assembling: Is told when all are drawn.
         block: Side of the blocks that one thread draws, pixels.
         threads: That draw; None: one a core, up to eight.
+        numbering: Is given what plants the pixels show, strip by strip.
 
     Raises:
         OutputError: A file cannot be written.
@@ -89,11 +92,13 @@ def write_rasters(
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES))
         levels = _open_levels(recipe, plain, stack)
         strips = stack.enter_context(contextlib.closing(_strips(recipe, block, threads, advance)))
-        for window, counts, classes in strips:
+        for window, strip in strips:
             piece = Piece(window, nest / f"labels-{window.row_off}.tif")
-            write_rows(piece.path, classes[None])
+            write_rows(piece.path, strip.classes[None])
             pieces.append(piece)
-            _write_levels(levels, window.row_off, counts, SENSORS[recipe.sensor])
+            _write_levels(levels, window.row_off, strip.counts, SENSORS[recipe.sensor])
+            if numbering is not None:
+                numbering.add(window, strip.instances)
     assembling()
     names = {f"class_{label.value}": label.name for label in LEGEND}
     tags = {"TIFFTAG_IMAGEDESCRIPTION": f"Labels of {image.name}, drawn with it", **names}
@@ -144,16 +149,17 @@ def _in_steps(counts: NDArray[np.float32], step: int) -> NDArray[np.uint16]:
 
 @dataclass(frozen=True)
 class _Block:
-    """A block of a strip, drawn."""
+    """A block or a strip, drawn: counts (bands, rows, columns), the others (rows, columns)."""
 
     counts: NDArray[np.uint16]
     classes: NDArray[np.uint8]
+    instances: NDArray[np.int64]
 
 
 def _strips(
     recipe: FieldRecipe, block: int, threads: int | None, advance: Callable[[int], None]
-) -> Generator[tuple[Window, NDArray[np.uint16], NDArray[np.uint8]], None, None]:
-    """(window, counts (bands, rows, width), classes (rows, width)) of one strip after the other.
+) -> Generator[tuple[Window, _Block], None, None]:
+    """One strip after the other, and where it lies.
 
     Blocks of the next strips are drawn while one is used; the arrays are new for each strip.
     """
@@ -161,7 +167,8 @@ def _strips(
 
     def draw(window: Window) -> _Block:
         part = render(recipe, window)
-        return _Block(to_counts(part.reflectance, part.valid, bands), part.labels)
+        counts = to_counts(part.reflectance, part.valid, bands)
+        return _Block(counts, part.labels, part.instances)
 
     # Memory of numpy, and what its threads wait for each other, is least at this size: 512 gave
     # 0.97 Mpixel/s with two threads on two cores, 256 gave 0.59, 1024 gave 0.81.
@@ -169,17 +176,22 @@ def _strips(
     try:
         for row in range(0, recipe.height, STRIP):
             strip = Window(0, row, recipe.width, min(STRIP, recipe.height - row))
-            counts = np.empty((len(bands), strip.height, strip.width), dtype=np.uint16)
-            classes = np.empty((strip.height, strip.width), dtype=np.uint8)
-            missing = classes.size
+            whole = _Block(
+                np.empty((len(bands), *strip.shape), dtype=np.uint16),
+                np.empty(strip.shape, dtype=np.uint8),
+                np.empty(strip.shape, dtype=np.int64),
+            )
+            missing = whole.classes.size
             while missing:
                 window, part = next(drawn)
                 rows = slice(window.row_off - row, window.row_end - row)
                 columns = slice(window.col_off, window.col_end)
-                counts[:, rows, columns], classes[rows, columns] = part.counts, part.classes
+                whole.counts[:, rows, columns] = part.counts
+                whole.classes[rows, columns] = part.classes
+                whole.instances[rows, columns] = part.instances
                 missing -= part.classes.size
                 advance(part.classes.size)
-            yield strip, counts, classes
+            yield strip, whole
     finally:
         drawn.close()
 

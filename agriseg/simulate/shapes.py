@@ -21,9 +21,11 @@ class Blades:
 
     Metres throughout; `rise_m` is the height of the arch's top above `base_m`, `peak` the share of
     the length at which it stands; `bend` is sideways metres at the tip for a metre of length.
+    `plant` is the line of its plant in the table that it was made from, -1 for straws.
     """
 
     material: Ints
+    plant: Ints
     x: Floats
     y: Floats
     cx: Floats
@@ -130,6 +132,7 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     )
     return Blades(
         material=plants.material[plant],
+        plant=plant,
         x=plants.x[plant] + of["scatter"] * size * chance("leaf.x") + out * stem_x,
         y=plants.y[plant] + of["scatter"] * size * chance("leaf.y") + out * stem_y,
         cx=cx,
@@ -169,6 +172,7 @@ def straws(recipe: FieldRecipe, rect: Rect) -> Blades:
     ones = np.ones(len(x))
     return Blades(
         material=np.full(len(x), RESIDUE, dtype=np.int64),
+        plant=np.full(len(x), -1),
         x=x,
         y=y,
         cx=cx,

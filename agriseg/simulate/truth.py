@@ -1,4 +1,4 @@
-"""What is true of a simulated field besides its labels: plants, rows, outline."""
+"""What is true of a simulated field besides its labels and plants: rows, outline."""
 
 from __future__ import annotations
 
@@ -13,41 +13,33 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from agriseg.geobox import Window
 from agriseg.legend import NODATA
 from agriseg.simulate.field import LEGEND
-from agriseg.simulate.plants import Plants, Rect, Rows, field_plants
+from agriseg.simulate.plants import Rect, Rows
 from agriseg.simulate.rasters import CACHE_BYTES
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.spectra import CROP, GRASS_WEED, LEAFY_WEED
 from agriseg.vector.files import PolygonBatch, write_polygons
 
 __all__ = ["Truth", "write_truth"]
 
-# Plants are looked up in parts of this size; it fixes their order in the file.
-_PART_ROWS, _PART_COLUMNS = 512, 4096
-# How far from its centre a plant must show a pixel of its class to count as visible: between the
-# stalks of a rosette lies soil.
-_NEAR_PX = 2
+# The outline is put together from parts of so many rows.
+_PART_ROWS = 512
 # Distance of the vertices of a row; rows bend over metres.
 _VERTEX_M = 0.25
 # Vertices of the rows that are cut at the outline at one time.
 _VERTICES = 1 << 18
 
-_WEEDS = {LEAFY_WEED: "leafy weed", GRASS_WEED: "grass weed"}
-
 
 @dataclass(frozen=True)
 class Truth:
-    """What was written: numbers of plants and of rows, pixels of each class by name."""
+    """What was written: the number of rows, pixels of each class by name."""
 
-    plants: int
     rows: int
     pixels: dict[str, int]
 
 
 def write_truth(recipe: FieldRecipe, labels: Path, folder: Path) -> Truth:
-    """Write plants.gpkg, rows.gpkg and field.gpkg.
+    """Write rows.gpkg and field.gpkg.
 
     Args:
         recipe: The field.
@@ -64,8 +56,7 @@ def write_truth(recipe: FieldRecipe, labels: Path, folder: Path) -> Truth:
     field = PolygonBatch(_on_map(recipe, [outline]), {"area_m2": area, **squares})
     write_polygons(folder / "field.gpkg", [field], crs, layer="field")
     rows = write_polygons(folder / "rows.gpkg", _rows(recipe, outline), crs, layer="rows")
-    plants = write_polygons(folder / "plants.gpkg", _plants(recipe, labels), crs, layer="plants")
-    return Truth(plants, rows, pixels)
+    return Truth(rows, pixels)
 
 
 def _on_map(recipe: FieldRecipe, pixels: object) -> NDArray[np.object_]:
@@ -138,71 +129,3 @@ def _row_batch(recipe: FieldRecipe, lines: dict[int, list[shapely.LineString]]) 
     numbers = np.array(list(lines), dtype=np.int64)
     columns = {"row": numbers, "length_m": lengths}
     return PolygonBatch(_on_map(recipe, shapes), columns, "MultiLineString")
-
-
-def _plants(recipe: FieldRecipe, labels: Path) -> Iterator[PolygonBatch]:
-    """The plants whose centre lies inside the outline, part by part of the field."""
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(labels) as raster:
-        for row in range(0, recipe.height, _PART_ROWS):
-            for column in range(0, recipe.width, _PART_COLUMNS):
-                width = min(_PART_COLUMNS, recipe.width - column)
-                part = Window(column, row, width, min(_PART_ROWS, recipe.height - row))
-                near = _read_around(raster, part)
-                yield _plants_of(recipe, part, near)
-
-
-def _read_around(raster: rasterio.io.DatasetReader, window: Window) -> NDArray[np.uint8]:
-    """Labels of the window grown by `_NEAR_PX`; nodata beyond the raster."""
-    out = np.full(
-        (window.height + 2 * _NEAR_PX, window.width + 2 * _NEAR_PX), NODATA, dtype=np.uint8
-    )
-    top, left = window.row_off - _NEAR_PX, window.col_off - _NEAR_PX
-    rows = max(top, 0), min(window.row_end + _NEAR_PX, raster.height)
-    columns = max(left, 0), min(window.col_end + _NEAR_PX, raster.width)
-    out[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left] = raster.read(
-        1, window=(rows, columns)
-    )
-    return out
-
-
-def _plants_of(recipe: FieldRecipe, part: Window, near: NDArray[np.uint8]) -> PolygonBatch:
-    gsd = recipe.gsd_m
-    rect = Rect(part.col_off * gsd, part.row_off * gsd, part.col_end * gsd, part.row_end * gsd)
-    plants = field_plants(recipe, rect)
-    column, line = _places(plants, part, gsd)
-    inside = near[line, column] != NODATA
-    plants, column, line = plants.take(inside), column[inside], line[inside]
-    is_crop = plants.material == CROP
-    class_id = np.where(is_crop, 1, 2).astype(np.int64)
-    reach = range(-_NEAR_PX, _NEAR_PX + 1)
-    around = np.stack([near[line + r, column + c] for r in reach for c in reach])
-    _, v = Rows(recipe).to_uv(plants.x, plants.y)
-    row = np.floor(v / recipe.row_spacing_m).astype(np.int64)
-    names = np.array(LEGEND.names, dtype=object)
-    species = {CROP: recipe.crop, **_WEEDS}
-    xy = np.stack([plants.x, plants.y], axis=1) / gsd
-    return PolygonBatch(
-        _on_map(recipe, shapely.points(xy)),
-        {
-            "class_id": class_id,
-            "class_name": names[class_id],
-            "species": np.array([species[int(m)] for m in plants.material], dtype=object),
-            "size_m": plants.size_m,
-            "visible": (around == class_id).any(axis=0).astype(np.int64),
-            "row": row,
-            "off_row_m": v - (row + 0.5) * recipe.row_spacing_m,
-            "key": plants.key,
-        },
-        "Point",
-    )
-
-
-def _places(
-    plants: Plants, part: Window, gsd_m: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Column and row of each plant's centre in the labels around `part`."""
-    column = np.floor(plants.x / gsd_m).astype(np.int64) - part.col_off
-    line = np.floor(plants.y / gsd_m).astype(np.int64) - part.row_off
-    # The quotient of a centre right on an edge can fall to the other side.
-    column, line = np.clip(column, 0, part.width - 1), np.clip(line, 0, part.height - 1)
-    return column + _NEAR_PX, line + _NEAR_PX

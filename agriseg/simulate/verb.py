@@ -57,12 +57,13 @@ def simulate(
 ) -> Scene | list[Scene]:
     """Draw a scene with perfect labels, of any size, into a folder; or a dataset of many.
 
-    The folder of a field gets scene.tif (reflectance), labels.tif (soil, crop, weed), plants.gpkg
-    (a point a plant), rows.gpkg (the centre lines of the rows), field.gpkg (the outline) and
-    recipe.yaml, which makes the same scene again. Files of these names that were there are
-    replaced when all are made. The same recipe gives the same bytes, whatever the number of
-    threads. A recipe of kind "dataset" gets a folder for each scene and a table dataset.csv; scenes
-    that stand there already are kept.
+    The folder of a field gets scene.tif (reflectance), labels.tif (soil, crop, weed), instances.tif
+    (the number of each pixel's plant), plants.gpkg (the pixels of each plant as a polygon),
+    stems.gpkg (a point a plant, hidden ones too), rows.gpkg (the centre lines of the rows),
+    field.gpkg (the outline) and recipe.yaml, which makes the same scene again. Files of these names
+    that were there are replaced when all are made. The same recipe gives the same bytes, whatever
+    the number of threads. A recipe of kind "dataset" gets a folder for each scene and a table
+    dataset.csv; scenes that stand there already are kept.
 
     Args:
         recipe: A recipe, the path of a YAML file, or the recipe's fields by name.

@@ -42,7 +42,14 @@ class Shapes:
         yield from np.split(selected, np.flatnonzero(np.diff(done)) + 1)
 
     def polygons(self, which: Ints) -> NDArray[np.object_]:
-        """Some regions (ascending) as MultiPolygons of one part; shells run counter-clockwise."""
+        """Some regions as MultiPolygons of one part; shells run counter-clockwise."""
+        found: NDArray[np.object_] = shapely.multipolygons(
+            self.parts(which), indices=np.arange(len(which))
+        )
+        return found
+
+    def parts(self, which: Ints) -> NDArray[np.object_]:
+        """The same as Polygons."""
         if not len(which):
             return np.empty(0, object)
         lines, rings = self._lines, self._rings
@@ -64,8 +71,9 @@ class Shapes:
             back = np.argsort(ring, kind="stable")
             xy, ring = xy[back], ring[back]
         shapes = shapely.linearrings(placed(xy, self._transform), indices=ring)
-        parts = shapely.polygons(shapes, indices=np.repeat(np.arange(len(which)), counts))
-        found: NDArray[np.object_] = shapely.multipolygons(parts, indices=np.arange(len(which)))
+        found: NDArray[np.object_] = shapely.polygons(
+            shapes, indices=np.repeat(np.arange(len(which)), counts)
+        )
         return found
 
 

@@ -37,6 +37,7 @@ def cut(rendering: Rendering, window: Window) -> Rendering:
         rendering.reflectance[:, rows, columns],
         rendering.labels[rows, columns],
         rendering.valid[rows, columns],
+        rendering.instances[rows, columns],
     )
 
 

@@ -152,7 +152,7 @@ def test_plants_are_greener_than_soil(made: tuple[Path, Told]) -> None:
 
 
 def test_plants_stand_on_their_pixels(made: tuple[Path, Told]) -> None:
-    plants = gpd.read_file(made[0] / "plants.gpkg", layer="plants")
+    plants = gpd.read_file(made[0] / "stems.gpkg", layer="stems")
     assert plants.crs == SMALL.geobox.crs
     assert set(plants["class_name"]) == {"crop", "weed"}
     with rasterio.open(made[0] / "labels.tif") as labels:
@@ -166,13 +166,6 @@ def test_plants_stand_on_their_pixels(made: tuple[Path, Told]) -> None:
     crop = plants["class_id"] == 1
     assert (at[crop] == 1).mean() > 0.6
     assert plants["visible"][crop].mean() > 0.95
-    # A plant without a pixel of its class near it is said to be hidden, and no other.
-    for x, y, kind, visible in zip(
-        columns, rows, plants["class_id"], plants["visible"], strict=True
-    ):
-        r, c = int(np.floor(y)), int(np.floor(x))
-        near = true[max(r - 2, 0) : r + 3, max(c - 2, 0) : c + 3]
-        assert (near == kind).any() == bool(visible)
     # One crop plant in 0.42 x 0.75 m, less the gaps; this many weeds, more in patches.
     area = (true != 255).sum() * SMALL.gsd_m**2
     assert 0.7 < crop.sum() / area * 0.42 * 0.75 < 1.05
@@ -200,7 +193,7 @@ def test_rows_run_as_the_recipe_says(tmp_path: Path) -> None:
         [shapely.intersection(line, middle).x for line in rows.geometry if line.intersects(middle)]
     )
     assert np.median(np.diff(cuts)) * np.sin(np.radians(70)) == pytest.approx(0.75, rel=0.04)
-    plants = gpd.read_file(tmp_path / "plants.gpkg")
+    plants = gpd.read_file(tmp_path / "stems.gpkg")
     crop = plants[plants["class_id"] == 1]
     assert crop["off_row_m"].abs().max() < 0.1
     lines = rows.set_index("row").geometry
