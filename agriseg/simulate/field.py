@@ -10,7 +10,7 @@ are the plants among it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +19,26 @@ from agriseg.geobox import Window
 from agriseg.legend import NODATA, Legend
 from agriseg.simulate import ground, light, shapes
 from agriseg.simulate.canvas import Canvas, Sun, Surface
-from agriseg.simulate.crops import CROPS, field_forms
+from agriseg.simulate.crops import CROPS
 from agriseg.simulate.instances import plants_of_pixels
 from agriseg.simulate.noise import Floats, Ints, cos_sin, normal
 from agriseg.simulate.plants import Plants, Rect, field_plants, largest_plant_m
-from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.spectra import CLOD, CROP, Palette, palette
+from agriseg.simulate.recipe import SAME_CROP, FieldRecipe
+from agriseg.simulate.spectra import CLOD, CROP, GRASS_WEED, LEAFY_WEED, Palette, palette
+from agriseg.simulate.stands import NEIGHBOUR_CROP, forms_of, layout_of
 
-__all__ = ["LEGEND", "Rendering", "height_limit_m", "render", "sun_of"]
+__all__ = ["CLASS_OF", "LEGEND", "Rendering", "height_limit_m", "render", "sun_of"]
 
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
 
 LEGEND = Legend.of(("soil", "#a67c52"), ("crop", "#2e8b3d"), ("weed", "#d7263d"))
 """What the labels mean; clods, stones and residue are soil."""
+
+CLASS_OF = np.zeros(NEIGHBOUR_CROP + 1, dtype=np.uint8)
+"""The label of each material."""
+CLASS_OF[[CROP, NEIGHBOUR_CROP]] = 1
+CLASS_OF[[LEAFY_WEED, GRASS_WEED]] = 2
 
 # Samples along a pixel's side. Two draw a leaf of 1 cm at 2 cm a pixel as half a pixel of green;
 # three cost 2.6 times the time and change 1.5 % of the labels, all at leaf edges.
@@ -72,8 +78,7 @@ def sun_of(recipe: FieldRecipe) -> Sun:
 
 def height_limit_m(recipe: FieldRecipe) -> float:
     """Height up to which things throw their full shadow, metres."""
-    forms = field_forms(recipe.crop, recipe.stage, recipe.weed_kinds)
-    grown = max(form.height for form in forms)
+    grown = max(form.height for form in forms_of(recipe))
     return max(_TALLEST, _OVER_FORM * grown) * largest_plant_m(recipe)
 
 
@@ -90,37 +95,27 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
         render a large field window by window.
     """
     sun = sun_of(recipe)
-    crop = CROPS[recipe.crop]
-    tallest = height_limit_m(recipe)
-    reach_px = math.ceil(tallest / sun.tan_elevation / recipe.gsd_m)
+    reach_px = math.ceil(height_limit_m(recipe) / sun.tan_elevation / recipe.gsd_m)
     outer = window.grown(light.BLUR_REACH + light.HAZE_REACH + reach_px)
     inner = window.grown(light.BLUR_REACH + light.HAZE_REACH)
     canvas, plants = _draw(recipe, outer, sun)
     drawn = canvas.finish()
     margin = reach_px * _SAMPLES
-    hidden = light.cast_shadow(
-        drawn.height_m,
-        (sun.x, sun.y),
-        sun.tan_elevation,
-        canvas.step_m,
-        tallest,
-        margin,
-        crop.depth * recipe.plant_radius_m,
-    )
-    drawn = drawn.inner(margin)
     xs, ys = _centres(inner, recipe.gsd_m)
+    other = _neighbours(recipe, xs, ys)
+    hidden = _hidden(recipe, drawn.height_m, sun, margin, other)
+    glow = np.asarray(CROPS[recipe.crop].glow, dtype=np.float32)
+    if other is not None:
+        glow = np.where(other, np.float32(CROPS[recipe.neighbour_crop].glow), glow)
+    drawn = drawn.inner(margin)
     shade = light.expand(ground.tree_shade(recipe, xs, ys, sun), _SAMPLES)
     lit = _Light(
         sun=drawn.light * (1.0 - hidden) * (1.0 - shade),
         sky=light.openness(drawn.height_m, _SAMPLES),
         leak=hidden * (1.0 - shade),
-        passed=light.cover(drawn.material >= CROP, _SAMPLES)
-        * (1.0 - shade)
-        * np.float32(crop.glow),
+        passed=light.cover(drawn.material >= CROP, _SAMPLES) * (1.0 - shade) * glow,
     )
-    pixels = _reflect(
-        palette(recipe.sensor, crop.leaf), drawn, lit, *ground.soil(recipe, xs, ys, sun)
-    )
+    pixels = _reflect(_seen(recipe), drawn, lit, *ground.soil(recipe, xs, ys, sun))
     haze = slice(light.HAZE_REACH, -light.HAZE_REACH)
     pixels = light.blur(pixels, recipe.blur_px)[:, haze, haze]
     pixels = _sensor_noise(recipe, window, pixels)
@@ -130,9 +125,52 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     pixels[:, ~valid] = np.nan
     labels[~valid] = NODATA
     core = slice(margin * _SAMPLES, -margin * _SAMPLES)
-    return Rendering(
-        pixels, labels, valid, plants_of_pixels(drawn.plant[core, core], labels, plants, _SAMPLES)
-    )
+    classes = CLASS_OF[plants.material]
+    instances = plants_of_pixels(drawn.plant[core, core], labels, plants, classes, _SAMPLES)
+    return Rendering(pixels, labels, valid, instances)
+
+
+def _neighbours(recipe: FieldRecipe, xs: Floats, ys: Floats) -> NDArray[np.bool_] | None:
+    """The samples where neighbours have sown another crop; None where there are none."""
+    layout = layout_of(recipe)
+    other = layout.column("material", CROP) == NEIGHBOUR_CROP
+    if not other.any():
+        return None
+    there = other[layout.at(xs[None, :], ys[:, None])]
+    return np.repeat(np.repeat(there, _SAMPLES, 0), _SAMPLES, 1) if there.any() else None
+
+
+def _hidden(
+    recipe: FieldRecipe, height_m: Float32, sun: Sun, margin: int, other: NDArray[np.bool_] | None
+) -> Float32:
+    """Share of the sun that higher things hide; leaves let it through as those of the crop do."""
+
+    def shadow(depth_m: float) -> Float32:
+        return light.cast_shadow(
+            height_m,
+            (sun.x, sun.y),
+            sun.tan_elevation,
+            recipe.gsd_m / _SAMPLES,
+            height_limit_m(recipe),
+            margin,
+            depth_m,
+        )
+
+    own = CROPS[recipe.crop].depth * recipe.plant_radius_m
+    if other is None:
+        return shadow(own)
+    crop = CROPS[recipe.neighbour_crop]
+    theirs = shadow(crop.depth * crop.radius(recipe.stage))
+    return theirs if other.all() else np.where(other, theirs, shadow(own))
+
+
+def _seen(recipe: FieldRecipe) -> Palette:
+    """What the camera sees of each material, the neighbours' crop as the last."""
+    seen = palette(recipe.sensor, CROPS[recipe.crop].leaf)
+    if recipe.neighbour_crop == SAME_CROP:
+        return seen
+    leaf = palette(recipe.sensor, CROPS[recipe.neighbour_crop].leaf).endmembers[CROP]
+    return replace(seen, endmembers=np.concatenate([seen.endmembers, leaf[None]]))
 
 
 @dataclass(frozen=True)
@@ -224,8 +262,9 @@ def _reflect(
 
 def _labels(material: UInt8) -> UInt8:
     """The class that most of a pixel's samples show; at a draw the plant, then the crop."""
-    crop = light.gather((material == CROP).astype(np.float32), _SAMPLES)
-    weed = light.gather((material > CROP).astype(np.float32), _SAMPLES)
+    kind = CLASS_OF[material]
+    crop = light.gather((kind == 1).astype(np.float32), _SAMPLES)
+    weed = light.gather((kind == 2).astype(np.float32), _SAMPLES)
     bare = 1.0 - crop - weed
     plant = np.where(crop >= weed, np.uint8(1), np.uint8(2))
     return np.where(np.maximum(crop, weed) >= bare, plant, np.uint8(0)).astype(np.uint8)

@@ -15,9 +15,10 @@ from agriseg.simulate.noise import (
     smoothstep,
     uniform,
 )
-from agriseg.simulate.plants import WHEEL_HALF_WIDTH_M, Rows
 from agriseg.simulate.recipe import FieldRecipe
+from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M
 from agriseg.simulate.spectra import palette
+from agriseg.simulate.stands import Layout, Stand, layout_of
 
 __all__ = ["inside_mosaic", "soil", "tree_shade"]
 
@@ -48,18 +49,9 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
         that on a level one.
     """
     seed = recipe.seed
-    x, y = np.broadcast_arrays(xs[None, :], ys[:, None])
-    rows = Rows(recipe)
-    u, v = rows.to_uv(x, y)
-    aside = rows.wheel_distance(v)
-    track = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1).astype(np.float32)
-    # Lugs of the tyres press a herringbone, each a hand wide.
-    lugs = ripple(u / 0.17 + 1.6 * aside / WHEEL_HALF_WIDTH_M).astype(np.float32) * track
-
+    track, lugs, groove = _worked(recipe, xs, ys)
     light = _relief_light(recipe, xs, ys, sun)
     light = (light - 1.0) * (1.0 - 0.6 * track) + 1.0 + 0.07 * lugs
-    # The seedbed tool leaves shallow grooves along the rows.
-    groove = noise_at(seed, "soil.groove", u * 0.05, v, 0.06).astype(np.float32)
     light *= 1.0 + 0.05 * groove * (1.0 - track)
 
     wet = recipe.moisture + 0.45 * noise_grid(seed, "soil.slope", xs, ys, 19.0)
@@ -79,6 +71,41 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     colour = dry[:, None, None] + to_wet[:, None, None] * wet
     colour *= tone * (1.0 + seen.redness[:, None, None] * hue)
     return colour.astype(np.float32), light.astype(np.float32)
+
+
+def _worked(recipe: FieldRecipe, xs: Floats, ys: Floats) -> tuple[Float32, Float32, Float32]:
+    """What machines leave on the ground: wheel tracks (0..1), their lugs, and grooves (-1..1)."""
+    layout = layout_of(recipe)
+    x, y = np.broadcast_arrays(xs[None, :], ys[:, None])
+    parts = list(layout.parts(x, y))
+    if len(parts) == 1:
+        return _worked_part(recipe, layout, parts[0][0], x, y)
+    out = tuple(np.empty(x.shape, dtype=np.float32) for _ in range(3))
+    for stand, here in parts:
+        for whole, part in zip(
+            out, _worked_part(recipe, layout, stand, x[here], y[here]), strict=True
+        ):
+            whole[here] = part
+    return out[0], out[1], out[2]
+
+
+def _worked_part(
+    recipe: FieldRecipe, layout: Layout, stand: Stand | None, x: Floats, y: Floats
+) -> tuple[Float32, Float32, Float32]:
+    """The same at points of one stand, or of a margin."""
+    if stand is None:
+        aside = layout.rut_distance(x, y)
+        track = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1).astype(np.float32)
+        return track, np.zeros_like(track), np.zeros_like(track)
+    u, v = stand.rows.to_uv(x, y)
+    aside = stand.wheel_distance(x, y, v)
+    track = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1).astype(np.float32)
+    # Lugs of the tyres press a herringbone, each a hand wide.
+    wave = u / 0.17 + 1.6 * np.minimum(aside, 1.0) / WHEEL_HALF_WIDTH_M
+    lugs = ripple(wave).astype(np.float32) * track
+    # The seedbed tool leaves shallow grooves along the rows.
+    groove = noise_at(recipe.seed, "soil.groove", u * 0.05, v, 0.06).astype(np.float32)
+    return track, lugs, groove
 
 
 def _crumbs(gsd_m: float) -> list[tuple[float, float, float]]:

@@ -19,7 +19,6 @@ from agriseg.simulate.noise import Ints
 from agriseg.simulate.plants import Plants, largest_plant_m
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.shapes import leaf_reach
-from agriseg.simulate.spectra import CROP
 
 __all__ = ["CROP_CLASS", "WEED_CLASS", "Instances", "Numbering", "plants_of_pixels", "reach_px"]
 
@@ -37,7 +36,11 @@ def reach_px(recipe: FieldRecipe) -> int:
 
 
 def plants_of_pixels(
-    seen: NDArray[np.int32], labels: NDArray[np.uint8], plants: Plants, samples: int
+    seen: NDArray[np.int32],
+    labels: NDArray[np.uint8],
+    plants: Plants,
+    classes: NDArray[np.uint8],
+    samples: int,
 ) -> Ints:
     """The plant of each pixel: of those of its label's class, the one that most samples show.
 
@@ -47,6 +50,7 @@ def plants_of_pixels(
         seen: (height x samples, width x samples) lines of `plants`, -1 for none.
         labels: (height, width) classes.
         plants: The table.
+        classes: Of the plants.
         samples: Along a pixel's side.
 
     Returns:
@@ -58,8 +62,7 @@ def plants_of_pixels(
     parts = [seen[r::samples, c::samples] for r in range(samples) for c in range(samples)]
     shown = np.stack([part[row, column] for part in parts])
     # The last one is for -1.
-    kinds = np.append(np.where(plants.material == CROP, CROP_CLASS, WEED_CLASS), 0)
-    fits = kinds.astype(np.uint8)[shown] == labels.ravel()[at]
+    fits = np.append(classes, np.uint8(0))[shown] == labels.ravel()[at]
     votes = np.zeros(shown.shape, dtype=np.uint8)
     for one in shown:
         votes += one == shown

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from agriseg.geobox import Window
 from agriseg.legend import NODATA
-from agriseg.simulate.field import LEGEND
-from agriseg.simulate.instances import CROP_CLASS, WEED_CLASS, Instances, reach_px
+from agriseg.simulate.field import CLASS_OF, LEGEND
+from agriseg.simulate.instances import WEED_CLASS, Instances, reach_px
 from agriseg.simulate.noise import Floats, Ints
-from agriseg.simulate.plants import Plants, Rect, Rows, field_plants
+from agriseg.simulate.plants import Plants, Rect, field_plants, row_of
 from agriseg.simulate.rasters import CACHE_BYTES
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.spectra import CROP
+from agriseg.simulate.stands import layout_of
 from agriseg.vector.files import PolygonBatch, write_polygons
 from agriseg.vector.measure import placed
 from agriseg.vector.network import Network
@@ -80,20 +80,22 @@ def _bands(recipe: FieldRecipe) -> tuple[int, int]:
 
 def _columns(recipe: FieldRecipe, plants: Plants, number: Ints) -> dict[str, NDArray[Any]]:
     """What both files say of plants, given their numbers, in the order of the plants."""
-    class_id = np.where(plants.material == CROP, CROP_CLASS, WEED_CLASS).astype(np.int64)
-    names = np.array(LEGEND.names, dtype=object)
-    species = np.array([recipe.crop, *WEED_NAMES], dtype=object)
-    _, v = Rows(recipe).to_uv(plants.x, plants.y)
-    row = np.floor(v / recipe.row_spacing_m).astype(np.int64)
+    class_id = CLASS_OF[plants.material].astype(np.int64)
+    names, layout = np.array(LEGEND.names, dtype=object), layout_of(recipe)
+    species = layout.column("crop", "")[plants.stand]
+    weeds = class_id == WEED_CLASS
+    species[weeds] = np.array(WEED_NAMES, dtype=object)[plants.species[weeds] - 1]
+    row, off_row_m = row_of(recipe, plants)
     return {
         "instance": number,
         "class_id": class_id,
         "class_name": names[class_id],
-        "species": species[plants.species],
+        "species": species,
         "size_m": plants.size_m,
-        "field": plants.stand,
+        "field": layout.column("field", 0).astype(np.int64)[plants.stand],
+        "part": layout.column("part", "margin")[plants.stand],
         "row": row,
-        "off_row_m": v - (row + 0.5) * recipe.row_spacing_m,
+        "off_row_m": off_row_m,
         "key": plants.key,
     }
 

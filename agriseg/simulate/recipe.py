@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -10,7 +11,17 @@ from agriseg.simulate.crops import CROPS
 from agriseg.simulate.grid_recipe import GRID_LIMITS, GridRecipe, Limits
 from agriseg.simulate.spectra import SENSORS
 
-__all__ = ["FieldRecipe"]
+__all__ = ["SAME_CROP", "FieldRecipe"]
+
+SAME_CROP = "same"
+"""What `neighbour_crop` says where all fields bear one crop."""
+
+VERGE_M, BORDER_WIDTHS = 1.2, 1.7
+"""A field that ends inside the raster leaves so many metres beside the ragged border, which is at
+most about so many times as wide as its mean."""
+
+# A narrower pass would have wheels upon wheels.
+_LEAST_PASS_M = 4.0
 
 _LIMITS: Limits = {
     **GRID_LIMITS,
@@ -29,6 +40,11 @@ _LIMITS: Limits = {
     "border_m": (0.0, 5.0, "give the mean width of the border without pixels in metres"),
     "blur_px": (0.0, 1.5, "give the standard deviation of the camera's blur in pixels"),
     "noise": (0.0, 0.05, "give the sensor's noise in reflectance, as 0.002"),
+    "pass_m": (0.0, 60.0, "give metres between two passes of a tractor, 0 for none"),
+    "curve_radius_m": (0.0, 20_000.0, "give the radius of curved rows in metres, 0 for straight"),
+    "headland_m": (0.0, 60.0, "give metres that are sown along the field's edge, 0 for none"),
+    "fields": (1, 6, "give the number of neighbouring fields"),
+    "margin_m": (0.3, 10.0, "give metres of grass between two fields, as 1.5"),
 }
 
 
@@ -38,7 +54,8 @@ class FieldRecipe(GridRecipe):
 
     The grid is north-up; a field coordinate is (x, y) in metres east and south of its upper left
     corner. Everything random is a function of `seed` and of field coordinates, so two recipes
-    that differ only in width, height or border show the same plants where they overlap.
+    that differ only in width, height or border show the same plants where they overlap. Fields,
+    headlands and curves are laid out in the raster, and move with its size.
 
     Args:
         seed: Whole number from which all that is random follows.
@@ -65,6 +82,16 @@ class FieldRecipe(GridRecipe):
             fields above; `filled` fills in what is usual.
         stage: Its age, from 0 (seedlings) to 1 (full grown): number and form of the leaves.
         weed_kinds: Kinds of weeds, 2 to 4: leafy rosettes and grasses, then creeping and tall ones.
+        pass_m: Metres between two passes of a tractor, whose wheels leave tracks; 0 for none.
+        curve_radius_m: Radius of curved rows in the raster's middle, as along a contour or under a
+            pivot; 0 for straight ones.
+        headland_m: Width of the strips at both ends of the rows that are sown along the field's
+            edge, as machines turn there; 0 for none. A single field then ends inside the raster.
+        fields: Neighbouring fields in the raster. The first is the one that the other keys
+            describe; its neighbours have other rows, gaps, weeds and plants of another size.
+        margin_m: Width of the grass between two fields, labelled weed; from 2.4 m on a track
+            runs along it, from 4 m on a bare road.
+        neighbour_crop: Crop of every other field, or "same".
 
     Raises:
         OptionError: A value makes no field; the message says which, and what to give.
@@ -75,6 +102,7 @@ class FieldRecipe(GridRecipe):
     words: ClassVar[dict[str, tuple[str, ...]]] = {
         "sensor": tuple(SENSORS),
         "crop": tuple(CROPS),
+        "neighbour_crop": (SAME_CROP, *CROPS),
     }
 
     width: int = 1360
@@ -96,6 +124,12 @@ class FieldRecipe(GridRecipe):
     crop: str = "beet"
     stage: float = 0.5
     weed_kinds: int = 2
+    pass_m: float = 18.0
+    curve_radius_m: float = 0.0
+    headland_m: float = 0.0
+    fields: int = 1
+    margin_m: float = 1.5
+    neighbour_crop: str = SAME_CROP
 
     @classmethod
     def filled(cls, **options: Any) -> Self:
@@ -121,8 +155,48 @@ class FieldRecipe(GridRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gsd_m * 3 > self.row_spacing_m:
+        name, spacing = "row_spacing_m", self.row_spacing_m
+        if self.fields > 1 and self.neighbour_crop != SAME_CROP:
+            other = CROPS[self.neighbour_crop].row_spacing_m
+            if other < spacing:
+                name, spacing = f"the rows of {self.neighbour_crop} are", other
+        if self.gsd_m * 3 > spacing:
             raise OptionError(
-                f"recipe: gsd_m is {self.gsd_m} and row_spacing_m {self.row_spacing_m}; rows are "
+                f"recipe: gsd_m is {self.gsd_m} and {name} {spacing}; rows are "
                 "seen only where three pixels or more lie between two: give a finer gsd_m"
+            )
+        if 0 < self.pass_m < _LEAST_PASS_M:
+            raise OptionError(
+                f"recipe: pass_m is {self.pass_m}; a tractor takes {_LEAST_PASS_M:g} m and more: "
+                "give that, or 0 for no tracks"
+            )
+        diagonal = math.hypot(*self.size_m)
+        if 0 < self.curve_radius_m < diagonal:
+            raise OptionError(
+                f"recipe: curve_radius_m is {self.curve_radius_m}, less than the raster's diagonal "
+                f"of {diagonal:.1f} m; give that or more, or 0 for straight rows"
+            )
+        self._check_room()
+
+    def _check_room(self) -> None:
+        """Refuse headlands and margins that leave nothing of a field."""
+        width, height = self.size_m
+        if self.fields > 1:
+            # Cut in two again and again: parts lie in a grid of so many.
+            room = min(width, height) / math.ceil(math.sqrt(self.fields)) - self.margin_m
+            least = max(self.headland_m, 2 * self.row_spacing_m)
+        elif self.headland_m:
+            # The shortest way along the rows between two edges that they meet.
+            turn = math.radians(self.row_direction_deg)
+            met = ((math.cos(turn), width), (abs(math.sin(turn)), height))
+            extent = min(side for sine, side in met if sine > 0.5)
+            room = 0.9 * extent - 2 * (VERGE_M + BORDER_WIDTHS * self.border_m)
+            least = 2 * self.headland_m + 2 * self.row_spacing_m
+        else:
+            return
+        if least > room:
+            raise OptionError(
+                f"recipe: headland_m is {self.headland_m}, margin_m {self.margin_m} and fields "
+                f"{self.fields}; in a raster of {width:.3g} m x {height:.3g} m no field is left "
+                "between them: give narrower ones, fewer fields or a larger raster"
             )

@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from agriseg.simulate.crops import Form, field_forms
+from agriseg.simulate.crops import Form
 from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at, normal, uniform
 from agriseg.simulate.plants import Plants, Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import CLOD, RESIDUE, STONE
+from agriseg.simulate.stands import forms_of
 
 __all__ = ["Blades", "Domes", "clods", "leaf_reach", "leaves", "stones", "straws"]
 
@@ -79,18 +80,14 @@ class Domes:
         return Domes(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-def _forms(recipe: FieldRecipe) -> list[Form]:
-    return field_forms(recipe.crop, recipe.stage, recipe.weed_kinds)
-
-
 def leaf_reach(recipe: FieldRecipe) -> float:
     """No leaf of the field reaches farther from its plant's middle, in sizes of the plant."""
-    return max(form.reach for form in _forms(recipe))
+    return max(form.reach for form in forms_of(recipe))
 
 
 def _leaf_counts(recipe: FieldRecipe, plants: Plants) -> Ints:
     """How many leaves each plant has."""
-    least, most = np.array([form.leaves for form in _forms(recipe)]).T[:, plants.species]
+    least, most = np.array([form.leaves for form in forms_of(recipe)]).T[:, plants.species]
     spread = most - least + 1
     extra = np.floor(uniform(recipe.seed, "plant.leaves", plants.key) * spread)
     return np.asarray(least + extra.astype(np.int64))
@@ -98,7 +95,7 @@ def _leaf_counts(recipe: FieldRecipe, plants: Plants) -> Ints:
 
 def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     """All leaves of `plants`; the youngest of a plant, number 0, stands in its middle."""
-    seed, forms = recipe.seed, _forms(recipe)
+    seed, forms = recipe.seed, forms_of(recipe)
     leaflets = np.array([form.leaflets for form in forms])[plants.species]
     count = _leaf_counts(recipe, plants)
     blades = count * leaflets

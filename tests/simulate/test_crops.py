@@ -9,9 +9,11 @@ from agriseg.simulate import FieldRecipe, Rendering, render
 from agriseg.simulate.crops import CROPS
 from agriseg.simulate.field import height_limit_m
 from agriseg.simulate.light import cast_shadow
-from agriseg.simulate.plants import WHEEL_HALF_WIDTH_M, Rect, Rows, field_plants
+from agriseg.simulate.plants import Rect, field_plants
+from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M
 from agriseg.simulate.shapes import leaves
 from agriseg.simulate.spectra import CROP, SENSORS
+from agriseg.simulate.stands import layout_of
 
 CASES = [(crop, stage) for crop in CROPS for stage in (0.0, 0.5, 1.0)]
 
@@ -105,7 +107,7 @@ def test_any_window_equals_the_whole_with_all_weeds() -> None:
 def test_drilled_rows_leave_room_for_wheels() -> None:
     recipe = FieldRecipe.filled(crop="wheat", gap_share=0, weeds_per_m2=0)
     plants = field_plants(recipe, Rect(0, 0, 30, 30))
-    rows = Rows(recipe)
+    rows = layout_of(recipe).stands[0].rows
     _, across = rows.to_uv(plants.x, plants.y)
     assert rows.wheel_distance(across).min() > WHEEL_HALF_WIDTH_M * 0.99
     sown = 30 * 30 / (recipe.row_spacing_m * recipe.plant_spacing_m)

@@ -12,9 +12,10 @@ from agriseg.simulate import LEGEND, FieldRecipe, Rendering, render
 from agriseg.simulate.crops import CROPS
 from agriseg.simulate.field import sun_of
 from agriseg.simulate.ground import tree_shade
-from agriseg.simulate.plants import Rect, Rows, field_plants, largest_plant_m
+from agriseg.simulate.plants import Rect, field_plants, largest_plant_m
 from agriseg.simulate.shapes import leaf_reach, leaves
 from agriseg.simulate.spectra import BANDS
+from agriseg.simulate.stands import layout_of
 
 RECIPE = FieldRecipe(width=211, height=163, weeds_per_m2=6.0, border_m=0.15)
 
@@ -136,7 +137,7 @@ def test_trees_shade_the_side_of_the_sun_softly() -> None:
 def test_rows_run_in_the_given_direction() -> None:
     recipe = FieldRecipe(row_direction_deg=17.0, weeds_per_m2=0, gap_share=0)
     plants = field_plants(recipe, Rect(0, 0, 24, 20))
-    _, across = Rows(recipe).to_uv(plants.x, plants.y)
+    _, across = layout_of(recipe).stands[0].rows.to_uv(plants.x, plants.y)
     phase = across / recipe.row_spacing_m - 0.5
     assert np.abs(phase - np.rint(phase)).max() * recipe.row_spacing_m < 0.08
     expected = 24 * 20 / (recipe.row_spacing_m * recipe.plant_spacing_m)

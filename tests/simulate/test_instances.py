@@ -14,6 +14,7 @@ from rasterio.features import rasterize
 
 from agriseg.geobox import Window
 from agriseg.simulate import FieldRecipe, plant_files, render
+from agriseg.simulate.field import CLASS_OF
 from agriseg.simulate.instances import Instances, Numbering, plants_of_pixels, reach_px
 from agriseg.simulate.plants import Plants, Rect, field_plants, weed_plants
 from agriseg.simulate.scene import _Silent, draw
@@ -219,7 +220,7 @@ def test_a_pixel_belongs_to_the_plant_that_most_of_its_samples_show() -> None:
     ]
     seen = np.concatenate([np.array(one).reshape(2, 2) for one, _, _ in blocks], axis=1)
     labels = np.array([[label for _, label, _ in blocks]], dtype=np.uint8)
-    found = plants_of_pixels(seen.astype(np.int32), labels, plants, 2)
+    found = plants_of_pixels(seen.astype(np.int32), labels, plants, CLASS_OF[plants.material], 2)
     expected = [0 if who is None else plants.identity[who] for _, _, who in blocks]
     assert found.tolist() == [expected]
 
