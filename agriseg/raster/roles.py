@@ -7,6 +7,7 @@ elsewhere programs write red, green, blue without meaning it). Nothing is guesse
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,9 @@ __all__ = [
 
 NONE_TAKEN = "so none is taken for it"
 """How the evidence of a band ends that shares its name with others."""
+
+# How a description gives the date of a band in a stack, as `bands.split_role` does.
+_DATED = re.compile(r"(.*[^@\s])\s*@([A-Za-z0-9_.:-]+)\Z")
 
 _TOLD_BY_COLOR = {name: name for name in ("pan", "coastal", "rededge", "nir", "lwir")} | {
     "tir": "lwir"
@@ -211,7 +215,11 @@ def _from_sensor(
         band
         if match is None
         else replace(
-            band, role=match[0].role, wavelength_nm=match[0].wavelength_nm, evidence=match[1]
+            band,
+            role=match[0].role,
+            date=_from_description(source, band).date,
+            wavelength_nm=match[0].wavelength_nm,
+            evidence=match[1],
         )
         for band, match in zip(plain, found, strict=True)
     )
@@ -231,7 +239,18 @@ def _of_sensor(source: Source, band: Band, sensor: Sensor) -> tuple[SensorBand, 
 
 def _from_description(source: Source, band: Band) -> Band:
     """The role that the file itself states for a band: its description, else its wavelength."""
-    text, nm = source.descriptions[band.index - 1], source.wavelengths_nm[band.index - 1]
+    dated = _DATED.match(source.descriptions[band.index - 1] or "")
+    if dated:
+        # "Red@1": a stack of dates.
+        plain = _described(source, band, dated[1])
+        if plain.role is not None:
+            evidence = plain.evidence.replace(repr(dated[1]), repr(dated[0]), 1)
+            return replace(plain, date=dated[2], evidence=evidence)
+    return _described(source, band, source.descriptions[band.index - 1])
+
+
+def _described(source: Source, band: Band, text: str | None) -> Band:
+    nm = source.wavelengths_nm[band.index - 1]
     if text:
         nm = nm or wavelength_from_text(text)
         for name in ("sentinel-2-l2a", "landsat-8-9"):
@@ -273,24 +292,26 @@ def _without_doubles(bands: tuple[Band, ...]) -> tuple[Band, ...]:
     Hyperspectral rasters have dozens of bands inside "green". Without wavelengths nobody can tell
     them apart, and none keeps the role.
     """
-    claims = Counter(band.role for band in bands if band.role)
+    claims = Counter(band.key for band in bands if band.key)
     keepers: dict[str, int | None] = {}
-    for role, times in claims.items():
-        mine = [band for band in bands if band.role == role]
+    for key, times in claims.items():
+        mine = [band for band in bands if band.key == key]
         known = [
-            (abs(b.wavelength_nm - sum(ROLES[role]) / 2), b.index)
+            (abs(b.wavelength_nm - sum(ROLES[split_role(key)[0]]) / 2), b.index)
             for b in mine
             if b.wavelength_nm is not None
         ]
-        keepers[role] = mine[0].index if times == 1 else min(known)[1] if known else None
+        keepers[key] = mine[0].index if times == 1 else min(known)[1] if known else None
     return tuple(
         band
-        if band.role is None or keepers[band.role] == band.index
-        else replace(band, role=None, evidence=_one_of(claims[band.role], band.role, keepers))
+        if band.key is None or keepers[band.key] == band.index
+        else replace(
+            band, role=None, date=None, evidence=_one_of(claims[band.key], band.key, keepers)
+        )
         for band in bands
     )
 
 
-def _one_of(times: int, role: str, keepers: Mapping[str, int | None]) -> str:
-    words = f"one of {times} bands named {role}"
-    return f"{words}, {NONE_TAKEN}" if keepers[role] is None else words
+def _one_of(times: int, key: str, keepers: Mapping[str, int | None]) -> str:
+    words = f"one of {times} bands named {key}"
+    return f"{words}, {NONE_TAKEN}" if keepers[key] is None else words

@@ -253,7 +253,8 @@ def _vrt(output: _Output, pieces: Sequence[Piece]) -> bytes:
         ET.SubElement(band, "NoDataValue").text = str(NODATA)
         if layer.scale != 1:
             ET.SubElement(band, "Scale").text = repr(layer.scale)
-        if layer.legend:
+        # Several bands with a palette are more than a TIFF holds; the sidecar has them all.
+        if layer.legend and len(output.layers) == 1:
             ET.SubElement(band, "ColorInterp").text = "Palette"
             _color_table(band, layer.legend)
         else:

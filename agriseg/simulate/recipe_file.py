@@ -16,10 +16,13 @@ from agriseg.errors import OptionError
 from agriseg.simulate.flat_yaml import read_flat, shown
 from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe import FieldRecipe
+from agriseg.simulate.satellite.recipe import SatelliteRecipe
 
 __all__ = ["DATASET", "KINDS", "nearest", "read_recipe", "recipe_from", "recipe_text", "typed"]
 
-KINDS: Final[dict[str, type[GridRecipe]]] = {recipe.kind: recipe for recipe in (FieldRecipe,)}
+KINDS: Final[dict[str, type[GridRecipe]]] = {
+    recipe.kind: recipe for recipe in (FieldRecipe, SatelliteRecipe)
+}
 """What `kind` in a recipe can say; the first is meant where it is left out."""
 
 DATASET: Final = "dataset"

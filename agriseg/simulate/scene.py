@@ -23,6 +23,8 @@ from agriseg.simulate.field_scene import FieldDrawing
 from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.recipe_file import recipe_text
+from agriseg.simulate.satellite.drawing import SatelliteDrawing
+from agriseg.simulate.satellite.recipe import SatelliteRecipe
 from agriseg.threads import cores
 
 __all__ = [
@@ -37,7 +39,10 @@ __all__ = [
     "outputs_of",
 ]
 
-DRAWINGS: Final[dict[type[GridRecipe], Drawing]] = {FieldRecipe: FieldDrawing()}
+DRAWINGS: Final[dict[type[GridRecipe], Drawing]] = {
+    FieldRecipe: FieldDrawing(),
+    SatelliteRecipe: SatelliteDrawing(),
+}
 """Who draws each kind of recipe."""
 
 RECIPE_FILE = "recipe.yaml"

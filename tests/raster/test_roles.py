@@ -274,6 +274,17 @@ def test_hyperspectral(tif: Tif) -> None:
     assert all(band.wavelength_nm for band in bands)
 
 
+def test_descriptions_may_carry_dates(roles: Roles) -> None:
+    said = ["Red@1", "Red edge@1", "B08 @2024-05-12", "Red@2", "560 nm@2", "Blue@ 3"]
+    found = ["red@1", "rededge@1", "nir@2024-05-12", "red@2", "green@2", "blue"]
+    assert roles(6, descriptions=said) == found
+    assert roles(3, descriptions=["Red@1", "Red@1", "NIR@1"]) == [None, None, "nir@1"]
+    # A preset does not take the dates away.
+    stack = ["Red@1", "NIR@1", "Red@2", "NIR@2"]
+    kept = ["red@1", "nir@1", "red@2", "nir@2"]
+    assert roles(4, descriptions=stack, sensor="sentinel-2-l2a") == kept
+
+
 # Last the colour interpretation, of 8-bit pictures only.
 
 

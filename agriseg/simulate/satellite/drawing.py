@@ -1,0 +1,59 @@
+"""A landscape as a scene: which files it leaves, what they take, and how they come about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from agriseg.simulate.drawing import Cost, Found, Work
+from agriseg.simulate.rasters import STRIP
+from agriseg.simulate.satellite.fields import write_fields
+from agriseg.simulate.satellite.files import PLANES, write_rasters
+from agriseg.simulate.satellite.landuse import LEGEND
+from agriseg.simulate.satellite.recipe import SatelliteRecipe
+from agriseg.simulate.spectra import SENSORS
+
+__all__ = ["SatelliteDrawing"]
+
+# One core's seconds for a megapixel of 512 x 512 blocks: each date's band, and all else.
+_BAND_S, _REST_S = 0.1, 2.0
+# What a second thread adds, where numpy's threads wait for each other.
+_SECOND_THREAD = 0.6
+# Bytes on the disk for a pixel of a band and of all byte planes, both times.
+_DISK_BAND, _DISK_PLANES = 3.4, 1.2
+# What rendering holds for each pixel of a block, and for each of its bands.
+_BLOCK_BYTES, _BAND_BYTES = 500, 40
+_BASE_BYTES: Final = 560e6
+
+
+class SatelliteDrawing:
+    """Draws a `SatelliteRecipe`."""
+
+    outputs = (
+        "scene.tif",
+        "labels.tif",
+        "labels.tif.aux.xml",
+        "boundaries.tif",
+        "boundaries.tif.aux.xml",
+        "clouds.tif",
+        "clouds.tif.aux.xml",
+        "fields.gpkg",
+    )
+
+    def cost(self, recipe: SatelliteRecipe, threads: int) -> Cost:
+        """What drawing is likely to take."""
+        pixels, bands = recipe.width * recipe.height, 2 * len(SENSORS[recipe.sensor])
+        at_once = min(threads, -(-recipe.width // STRIP) * -(-recipe.height // STRIP))
+        seconds = pixels / 1e6 * (_REST_S + bands * _BAND_S) / (1 + _SECOND_THREAD * (at_once - 1))
+        disk = pixels * (bands * _DISK_BAND + _DISK_PLANES) + 2e6
+        memory = _BASE_BYTES + at_once * min(STRIP**2, pixels) * (
+            _BLOCK_BYTES + bands * _BAND_BYTES
+        )
+        memory += 2 * PLANES * recipe.width * min(STRIP, recipe.height)
+        return Cost(seconds, int(disk), int(memory))
+
+    def write(self, recipe: SatelliteRecipe, nest: Path, work: Work) -> Found:
+        """Write all of `outputs` into the folder `nest`."""
+        pixels = write_rasters(recipe, nest, work)
+        fields = write_fields(recipe, nest / "fields.gpkg")
+        return Found(dict(zip(LEGEND.names, pixels.tolist(), strict=True)), {"field": fields})
