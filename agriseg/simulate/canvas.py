@@ -15,7 +15,28 @@ __all__ = ["Canvas", "Sun", "Surface"]
 Float32 = NDArray[np.float32]
 
 # Shapes are drawn in batches of equal square patches; a shape takes the next larger patch.
-_PATCHES = (6, 8, 10, 13, 17, 22, 29, 38, 50, 66, 88, 120, 160, 240, 360, 540, 810, 1200)
+_PATCHES = (
+    6,
+    8,
+    10,
+    13,
+    17,
+    22,
+    29,
+    38,
+    50,
+    66,
+    88,
+    120,
+    160,
+    240,
+    360,
+    540,
+    810,
+    1200,
+    1800,
+    2700,
+)
 _BATCH_SAMPLES = 1 << 19
 
 
@@ -253,7 +274,8 @@ def _dome_hits(domes: Domes, n: Ints, at: Ints, along: Float32, across: Float32,
     a, b = along / of("long_m"), across / of("short_m")
     phase = of("phase")
     lumps = _ripple32(a * np.float32(0.8) + phase) * _ripple32(b * np.float32(0.7) - phase)
-    r2 = (a * a + b * b) * (one + np.float32(0.6) * lumps)
+    lumps = of("lumps") * lumps
+    r2 = (a * a + b * b) * (one + lumps)
     inside = r2 < one
     n, at = n[inside], at[inside]
     a, b, r2 = (v[inside] for v in (a, b, r2))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Final
 
-from agriseg.simulate.spectra import CROP, GRASS_WEED
+from agriseg.simulate.spectra import CROP, GRASS_WEED, WAXY_LEAF
 
 __all__ = ["CROPS", "WEEDS", "Crop", "Form", "field_forms"]
 
@@ -41,6 +41,10 @@ class Form:
         stalk: Share of the plant's size that lies between its middle and the leaflets.
         scatter: How far the feet of leaves lie from the plant's middle.
         unrest: Standard deviation of a leaf's direction, in turns.
+        pair_long: Length of a side leaflet over the leaf's, where leaflets stand in pairs along it
+            (then `leaflets` is odd, and `ratio` is that of a leaflet); 0 where they do not.
+        pair_turn: Angle between leaf and side leaflet, in turns.
+        pair_from: Share of the leaf's length below the first pair.
     """
 
     leaves: tuple[int, int]
@@ -63,14 +67,18 @@ class Form:
     stalk: float = 0.0
     scatter: float = 0.02
     unrest: float = 0.035
+    pair_long: float = 0.0
+    pair_turn: float = 0.16
+    pair_from: float = 0.3
 
     @property
     def reach(self) -> float:
         """No leaf reaches farther from its plant's middle, in sizes of the plant.
 
         A chance is at most 3.46 standard deviations: leaves are 1.38 long, bent aside by 0.6.
+        Side leaflets stand off to the side, and are up to 1.6 of what they should be.
         """
-        longest = 1.38 * math.hypot(1.0, 0.6)
+        longest = 1.38 * math.hypot(1.0, 0.6) * (1.0 + 0.6 * self.pair_long)
         return self.stalk + (1.0 - self.stalk) * longest + 3.47 * math.sqrt(2.0) * self.scatter
 
     def towards(self, other: Form, share: float) -> Form:
@@ -182,6 +190,55 @@ _SOYBEAN: Final = _three(
     )
 )  # fmt: skip
 
+_CARROT: Final = _three(
+    Form(
+        leaves, turn, inner, 0.12, 0.04, 0.30, 2.4, 0.60, height, 0.22, 0.16, 0.0006,
+        leaflets=9, scatter=0.03, unrest=0.07, pair_long=0.34, pair_turn=0.12, pair_from=0.34,
+    )
+    for leaves, turn, inner, height in (
+        ((2, 4), 0.43, 0.45, 0.6),
+        ((5, 8), _GOLDEN_TURN, 0.40, 1.0),
+        ((9, 14), _GOLDEN_TURN, 0.45, 1.3),
+    )
+)  # fmt: skip
+
+_POTATO: Final = _three(
+    Form(
+        leaves, _GOLDEN_TURN, inner, 0.33, 0.08, 0.40, 1.0, 0.05, height, 0.25, 0.10, 0.0035,
+        leaflets=7, stalk=stalk, scatter=scatter, unrest=0.06,
+        pair_long=0.42, pair_turn=0.20, pair_from=0.20,
+    )
+    for leaves, inner, height, stalk, scatter in (
+        ((4, 6), 0.50, 0.6, 0.05, 0.06),
+        ((10, 14), 0.45, 0.9, 0.20, 0.16),
+        ((20, 28), 0.55, 1.0, 0.38, 0.24),
+    )
+)  # fmt: skip
+
+_SUNFLOWER: Final = _three(
+    Form(
+        leaves, turn, inner, 0.36, petiole, egg, lobes, 0.05, height, 0.14, 0.05, rib,
+        unrest=0.04,
+    )
+    for leaves, turn, inner, petiole, egg, lobes, height, rib in (
+        ((2, 4), 0.26, 0.60, 0.15, 0.20, 1.0, 0.5, 0.003),
+        ((7, 10), 0.27, 0.45, 0.28, 0.75, 5.0, 1.0, 0.006),
+        ((14, 20), _GOLDEN_TURN, 0.42, 0.30, 0.85, 6.0, 1.4, 0.008),
+    )
+)  # fmt: skip
+
+_BRASSICA: Final = _three(
+    Form(
+        leaves, turn, inner, 0.33, petiole, -0.35, lobes, depth, height, 0.20, 0.08, 0.005,
+        unrest=0.06,
+    )
+    for leaves, turn, inner, petiole, lobes, depth, height in (
+        ((3, 5), 0.41, 0.50, 0.35, 2.0, 0.05, 0.5),
+        ((6, 10), _GOLDEN_TURN, 0.40, 0.30, 3.5, 0.14, 0.6),
+        ((12, 18), _GOLDEN_TURN, 0.42, 0.22, 4.5, 0.16, 0.65),
+    )
+)  # fmt: skip
+
 CROPS: Final[dict[str, Crop]] = {
     "beet": Crop(0.75, 0.42, (0.06, 0.25, 0.36), _BEET),
     "maize": Crop(
@@ -199,7 +256,7 @@ CROPS: Final[dict[str, Crop]] = {
         plant_spacing_m=0.035,
         radius_m=(0.06, 0.11, 0.16),
         forms=_WHEAT,
-        leaf=GRASS_WEED,
+        leaf=WAXY_LEAF,
         stray=0.45,
         aside_m=0.01,
         sizes=(0.5, 1.25),
@@ -216,6 +273,47 @@ CROPS: Final[dict[str, Crop]] = {
         sizes=(0.5, 1.3),
         depth=0.5,
         glow=0.6,
+    ),
+    "carrot": Crop(
+        row_spacing_m=0.4,
+        plant_spacing_m=0.05,
+        radius_m=(0.05, 0.13, 0.22),
+        forms=_CARROT,
+        stray=0.45,
+        aside_m=0.012,
+        sizes=(0.45, 1.3),
+        depth=0.3,
+        glow=0.6,
+    ),
+    "potato": Crop(
+        row_spacing_m=0.75,
+        plant_spacing_m=0.33,
+        radius_m=(0.09, 0.22, 0.36),
+        forms=_POTATO,
+        stray=0.15,
+        sizes=(0.5, 1.3),
+        depth=0.5,
+        glow=0.6,
+    ),
+    "sunflower": Crop(
+        row_spacing_m=0.7,
+        plant_spacing_m=0.22,
+        radius_m=(0.06, 0.22, 0.38),
+        forms=_SUNFLOWER,
+        sizes=(0.5, 1.3),
+        depth=0.4,
+        glow=0.6,
+    ),
+    "cabbage": Crop(0.6, 0.45, (0.07, 0.19, 0.32), _BRASSICA, WAXY_LEAF, sizes=(0.4, 1.35)),
+    "rapeseed": Crop(
+        row_spacing_m=0.3,
+        plant_spacing_m=0.07,
+        radius_m=(0.05, 0.13, 0.20),
+        forms=_BRASSICA,
+        leaf=WAXY_LEAF,
+        stray=0.3,
+        sizes=(0.4, 1.35),
+        glow=0.4,
     ),
 }
 """The crops that a recipe can name. The first stands as the simulator has always drawn it."""
@@ -237,6 +335,18 @@ WEEDS: Final = (
     Form(
         (9, 16), _GOLDEN_TURN, 0.35, 0.25, 0.28, 0.60, 3.5, 0.26, 1.4, 0.12, 0.05, 0.003,
         unrest=0.05,
+    ),
+    # A young grass of a few narrow blades.
+    Form(
+        (3, 6), 0.31, 0.50, 0.0, 0.0, 0.1, 1.0, 0.0, 0.7, 0.35, 0.30, 0.0008,
+        linear=True, blade_m=0.0018, blade_share=0.012, peak=0.75, unrest=0.08,
+    ),
+    # A seedling: two seed leaves and the first true ones.
+    Form((3, 5), 0.26, 0.60, 0.30, 0.30, 0.20, 1.0, 0.03, 0.5, 0.12, 0.05, 0.001, unrest=0.03),
+    # Finely divided leaves, as of chamomile.
+    Form(
+        (4, 9), _GOLDEN_TURN, 0.50, 0.12, 0.05, 0.20, 2.4, 0.60, 0.5, 0.20, 0.16, 0.0006,
+        leaflets=7, unrest=0.06, pair_long=0.32, pair_turn=0.13, pair_from=0.25,
     ),
 )  # fmt: skip
 """How weeds grow. The first two are those that the simulator has always drawn."""

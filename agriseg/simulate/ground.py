@@ -28,7 +28,12 @@ Float32 = NDArray[np.float32]
 _RELIEF = ((0.041, 0.0038, 0.06), (0.10, 0.008, 0.14), (0.31, 0.012, 0.21))
 
 # Crumbs that only a camera close to the ground resolves; finer than pixels they would be noise.
-_CRUMBS = ((0.017, 0.0026, 0.09), (0.0093, 0.0017, 0.19))
+_CRUMBS = (
+    (0.017, 0.0026, 0.09),
+    (0.0093, 0.0017, 0.19),
+    (0.0048, 0.0026, 0.04),
+    (0.0029, 0.0018, 0.12),
+)
 _CRUMB_PIXELS = 1.4
 
 # Frames of the mosaic: every so many metres along a side the border jumps.
@@ -66,7 +71,7 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
         tone += 0.07 * noise_grid(seed, f"soil.tone.{scale}", xs, ys, 0.8 * scale)
     # Iron and humus shift the colour a little; red soil is darker in blue.
     hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
-    seen = palette(recipe.sensor)
+    seen = palette(recipe.sensor, soil=recipe.soil)
     dry, to_wet = seen.soil_dry, seen.soil_wet - seen.soil_dry
     colour = dry[:, None, None] + to_wet[:, None, None] * wet
     colour *= tone * (1.0 + seen.redness[:, None, None] * hue)

@@ -30,7 +30,10 @@ from agriseg.vector.strip import trace
 
 __all__ = ["WEED_NAMES", "traced_pixels", "write_plants", "write_stems"]
 
-WEED_NAMES: Final = ("rosette weed", "grass weed", "creeping weed", "tall weed")
+WEED_NAMES: Final = (
+    *("rosette weed", "grass weed", "creeping weed", "tall weed"),
+    *("fine grass weed", "seedling weed", "feathery weed"),
+)
 """What the weeds of `crops.WEEDS` are called in the files."""
 
 # Pixels that are traced at a time; more where rows are long.

@@ -40,7 +40,10 @@ _WEED_CELL_M = 0.2
 
 _WEED_MOST_M = 0.25
 # Least size of each kind in metres, and by how much the largest exceed it.
-_WEED_SIZES_M = ((0.035, 0.135), (0.08, 0.17), (0.07, 0.18), (0.05, 0.18))
+_WEED_SIZES_M = (
+    *((0.035, 0.135), (0.08, 0.17), (0.07, 0.18), (0.05, 0.18)),
+    *((0.03, 0.09), (0.015, 0.045), (0.04, 0.12)),
+)
 
 # The grass of margins grows in tufts, one a cell, thinner here and there.
 _TUFT_CELL_M = 0.12
@@ -253,6 +256,14 @@ def _weeds(
     for number, here in ((3, other > 0.12), (4, other < -0.12)):
         if number <= recipe.weed_kinds:
             species = np.where(here & ~grassy, number, species)
+    form = uniform(seed, f"{name}.form", i, j)
+    for number, here in (
+        (5, grassy & (form < 0.6)),
+        (6, ~grassy & (form < 0.4)),
+        (7, ~grassy & (form > 0.8)),
+    ):
+        if number <= recipe.weed_kinds:
+            species = np.where(here, number, species)
     least, more = np.array(_WEED_SIZES_M)[species - 1].T
     size = least + more * grown
     pale = 0.25 + 0.16 * normal(seed, f"{name}.pale", i, j)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from agriseg.errors import OptionError
 from agriseg.simulate.crops import CROPS
 from agriseg.simulate.grid_recipe import GRID_LIMITS, GridRecipe, Limits
-from agriseg.simulate.spectra import SENSORS
+from agriseg.simulate.spectra import SENSORS, SOILS
 
 __all__ = ["SAME_CROP", "FieldRecipe"]
 
@@ -25,7 +25,7 @@ _LEAST_PASS_M = 4.0
 
 _LIMITS: Limits = {
     **GRID_LIMITS,
-    "gsd_m": (0.005, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
+    "gsd_m": (0.002, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
     "row_spacing_m": (0.1, 5.0, "give metres between two rows, as 0.75"),
     "row_direction_deg": (-90.0, 90.0, "give degrees from the raster's columns, clockwise"),
     "plant_spacing_m": (0.02, 5.0, "give metres between two plants of a row, as 0.42"),
@@ -33,8 +33,16 @@ _LIMITS: Limits = {
     "stage": (0.0, 1.0, "give the crop's age, 0 for seedlings to 1 for full grown"),
     "gap_share": (0.0, 0.9, "give the share of places in the rows without a plant"),
     "weeds_per_m2": (0.0, 40.0, "give the mean number of weeds on a square metre"),
-    "weed_kinds": (2, 4, "2 are rosettes and grasses, 3 adds creeping, 4 tall weeds"),
+    "weed_kinds": (
+        2,
+        7,
+        "2 to 7: rosettes, grasses, creeping, tall, fine grass, seedlings, feathery",
+    ),
     "moisture": (0.0, 1.0, "give the mean wetness of the soil, 0 dry to 1 wet"),
+    "stones_per_m2": (0.0, 400.0, "give the mean number of stones on a square metre"),
+    "straw_per_m2": (0.0, 1000.0, "give the mean number of pieces of straw on a square metre"),
+    "senescence": (0.0, 1.0, "give how far the crop has dried: 0 green, 1 ripe straw"),
+    "leaf_variety": (0.0, 1.0, "give how much plants differ in colour beyond their paleness"),
     "sun_azimuth_deg": (0.0, 360.0, "give degrees clockwise from north"),
     "sun_elevation_deg": (20.0, 85.0, "a lower sun throws shadows over many rows"),
     "border_m": (0.0, 5.0, "give the mean width of the border without pixels in metres"),
@@ -81,7 +89,15 @@ class FieldRecipe(GridRecipe):
         crop: The crop, a key of `crops.CROPS`. How it is sown and how large it is stands in the
             fields above; `filled` fills in what is usual.
         stage: Its age, from 0 (seedlings) to 1 (full grown): number and form of the leaves.
-        weed_kinds: Kinds of weeds, 2 to 4: leafy rosettes and grasses, then creeping and tall ones.
+        weed_kinds: Kinds of weeds, 2 to 7: leafy rosettes and grasses, then creeping and tall ones,
+            then fine grasses, seedlings and feathery ones.
+        soil: Kind of soil, one of `spectra.SOILS`.
+        stones_per_m2: Mean number of stones on a square metre, up to 400.
+        straw_per_m2: Mean number of pieces of straw and stalk on a square metre; 900 cover a
+            fifth of the ground, as after no-till.
+        senescence: How far the crop has dried, from 0 (green) to 1 (straw); old leaves go first.
+        leaf_variety: 0 to 1: how much species and plants differ in brightness and paleness, and
+            how many are red.
         pass_m: Metres between two passes of a tractor, whose wheels leave tracks; 0 for none.
         curve_radius_m: Radius of curved rows in the raster's middle, as along a contour or under a
             pivot; 0 for straight ones.
@@ -103,6 +119,7 @@ class FieldRecipe(GridRecipe):
         "sensor": tuple(SENSORS),
         "crop": tuple(CROPS),
         "neighbour_crop": (SAME_CROP, *CROPS),
+        "soil": SOILS,
     }
 
     width: int = 1360
@@ -124,6 +141,11 @@ class FieldRecipe(GridRecipe):
     crop: str = "beet"
     stage: float = 0.5
     weed_kinds: int = 2
+    soil: str = SOILS[0]
+    stones_per_m2: float = 0.6
+    straw_per_m2: float = 3.5
+    senescence: float = 0.0
+    leaf_variety: float = 0.0
     pass_m: float = 18.0
     curve_radius_m: float = 0.0
     headland_m: float = 0.0

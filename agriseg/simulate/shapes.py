@@ -7,13 +7,29 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from agriseg.simulate.crops import Form
+from agriseg.simulate.foliage import coloured, pinnate
 from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at, normal, uniform
 from agriseg.simulate.plants import Plants, Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import CLOD, RESIDUE, STONE
 from agriseg.simulate.stands import forms_of
 
-__all__ = ["Blades", "Domes", "clods", "leaf_reach", "leaves", "stones", "straws"]
+__all__ = [
+    "STONES_PER_M2",
+    "STRAW_PER_M2",
+    "Blades",
+    "Domes",
+    "clods",
+    "domes",
+    "leaf_reach",
+    "leaves",
+    "stones",
+    "straw",
+    "straws",
+]
+
+# What one place a cell gives.
+STONES_PER_M2, STRAW_PER_M2 = 0.6, 3.5
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,10 @@ class Blades:
 
 @dataclass(frozen=True)
 class Domes:
-    """Clods and stones, one a line: a lumpy half ellipsoid with its long axis along (cx, cy)."""
+    """Clods and stones, one a line: a lumpy half ellipsoid with its long axis along (cx, cy).
+
+    `lumps` is how far its outline leaves the ellipse: 0 for a pebble, 0.6 for a broken clod.
+    """
 
     material: Ints
     x: Floats
@@ -69,6 +88,7 @@ class Domes:
     short_m: Floats
     height_m: Floats
     phase: Floats
+    lumps: Floats
     pale: Floats
     bright: Floats
 
@@ -115,7 +135,7 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     age = (leaf + 0.5) / count[plant]
     turns = plants.angle[plant] + leaf * of["turn"] + of["unrest"] * chance("leaf.angle")
     # Leaflet 0 goes on as the stalk does, 1 and 2 stand off to its sides.
-    cx, cy = cos_sin(turns + np.array([0.0, 0.22, -0.22])[part])
+    cx, cy = cos_sin(turns + np.array([0.0, 0.22, -0.22])[np.minimum(part, 2)])
     size = plants.size_m[plant]
     length = size * (of["inner"] + (1.0 - of["inner"]) * age) * (1.0 + 0.11 * chance("leaf.long"))
     out = of["stalk"] * size * (0.25 + 0.75 * age)
@@ -127,7 +147,7 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     half = np.where(
         grass, of["blade_m"] + of["blade_share"] * size, length * ratio * (1.15 - 0.15 * age)
     )
-    return Blades(
+    grown = Blades(
         material=plants.material[plant],
         plant=plant,
         x=plants.x[plant] + of["scatter"] * size * chance("leaf.x") + out * stem_x,
@@ -153,19 +173,32 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
         bright=1.0 + 0.07 * chance("leaf.bright"),
         linear=of["linear"],
     )
+    if (of["pair_long"] > 0).any():
+        grown = pinnate(seed, grown, of, part, key)
+    return coloured(recipe, plants, grown, plant, leaf, age)
 
 
 def straws(recipe: FieldRecipe, rect: Rect) -> Blades:
-    """Pieces of straw and stalk of the last crop on the ground in `rect`."""
+    """Pieces of stalk of the last crop in `rect`, up to `STRAW_PER_M2`; see `litter` for more."""
     seed, side = recipe.seed, 0.36
     i, j = cells(rect, side)
     x = (i + uniform(seed, "straw.x", i, j)) * side
     y = (j + uniform(seed, "straw.y", i, j)) * side
     drift = 0.45 + 0.5 * noise_at(seed, "straw.drift", x, y, 2.2)
+    drift *= min(recipe.straw_per_m2 / STRAW_PER_M2, 1.0)
     keep = rect.holds(x, y) & (uniform(seed, "straw.here", i, j) < drift)
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
-    cx, cy = cos_sin(uniform(seed, "straw.angle", i, j))
     long = uniform(seed, "straw.long", i, j)
+    half = 0.005 + 0.005 * uniform(seed, "straw.wide", i, j)
+    return straw(recipe, (i, j, x, y), 0.03 + 0.13 * long * long, half)
+
+
+def straw(
+    recipe: FieldRecipe, places: tuple[Ints, Ints, Floats, Floats], length_m: Floats, half_m: Floats
+) -> Blades:
+    """Pieces of straw at `places`: two numbers of each, x and y in metres."""
+    seed, (i, j, x, y) = recipe.seed, places
+    cx, cy = cos_sin(uniform(seed, "straw.angle", i, j))
     ones = np.ones(len(x))
     return Blades(
         material=np.full(len(x), RESIDUE, dtype=np.int64),
@@ -174,8 +207,8 @@ def straws(recipe: FieldRecipe, rect: Rect) -> Blades:
         y=y,
         cx=cx,
         cy=cy,
-        length_m=0.03 + 0.13 * long * long,
-        half_m=0.005 + 0.005 * uniform(seed, "straw.wide", i, j),
+        length_m=length_m,
+        half_m=half_m,
         petiole=0.0 * ones,
         egg=0.0 * ones,
         lobes=ones,
@@ -204,28 +237,30 @@ def clods(recipe: FieldRecipe, rect: Rect) -> Domes:
     i, j, x, y, rough = i[keep], j[keep], x[keep], y[keep], rough[keep]
     size = uniform(seed, "clod.size", i, j)
     long = 0.011 + 0.042 * size * size * size * (0.4 + 1.0 * rough)
-    return _domes(recipe, "clod", CLOD, (i, j, x, y), long, (0.55, 0.8))
+    return domes(recipe, "clod", CLOD, (i, j, x, y), long, (0.55, 0.8))
 
 
 def stones(recipe: FieldRecipe, rect: Rect) -> Domes:
-    """Stones on the ground in `rect`."""
+    """Stones on the ground in `rect`, up to `STONES_PER_M2`; see `litter` for more."""
     seed, side = recipe.seed, 0.7
     i, j = cells(rect, side)
     x = (i + uniform(seed, "stone.x", i, j)) * side
     y = (j + uniform(seed, "stone.y", i, j)) * side
-    keep = rect.holds(x, y) & (uniform(seed, "stone.here", i, j) < 0.3)
+    chance = 0.3 * min(recipe.stones_per_m2 / STONES_PER_M2, 1.0)
+    keep = rect.holds(x, y) & (uniform(seed, "stone.here", i, j) < chance)
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     size = uniform(seed, "stone.size", i, j)
-    return _domes(recipe, "stone", STONE, (i, j, x, y), 0.014 + 0.03 * size * size, (0.5, 0.6))
+    return domes(recipe, "stone", STONE, (i, j, x, y), 0.014 + 0.03 * size * size, (0.5, 0.6))
 
 
-def _domes(
+def domes(
     recipe: FieldRecipe,
     name: str,
     material: int,
     places: tuple[Ints, Ints, Floats, Floats],
     long_m: Floats,
     flat: tuple[float, float],
+    lumps: float = 0.6,
 ) -> Domes:
     """Domes at `places`; `flat` is least width over length, and height over width."""
     i, j, x, y = places
@@ -241,6 +276,7 @@ def _domes(
         short_m=long_m * width,
         height_m=long_m * width * flat[1],
         phase=uniform(recipe.seed, f"{name}.phase", i, j),
+        lumps=np.full(len(x), lumps),
         pale=uniform(recipe.seed, f"{name}.pale", i, j),
         bright=1.0 + 0.07 * normal(recipe.seed, f"{name}.bright", i, j),
     )

@@ -12,6 +12,8 @@ Where the numbers come from:
   steeper rise from blue to red of a brown loam (Stoner & Baumgardner 1981, Soil Science Society of
   America Journal 45, 1161-1165). Wet soil has about half the reflectance of the same soil dry
   (Lobell & Asner 2002, Soil Science Society of America Journal 66, 722-727).
+- Other soils, and leaves that are yellow, dry, red or waxy: see `spectra_special`. Each soil gets
+  darker when wet as the loam does.
 - Residue and stones: inside the range of weathered straw and of light limestone and grey gravel in
   the ECOSTRESS library (Meerdink et al. 2019, Remote Sensing of Environment 230, 111196).
 - Sky light: share of diffuse light on level ground under a clear sky, sun 42 degrees high, from
@@ -29,26 +31,34 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.simulate.spectra_special import SPECIAL
 from agriseg.simulate.spectra_table import TABLE
 
 __all__ = [
     "BANDS",
     "CLOD",
     "CROP",
+    "CROPS_DRAWN",
     "GRASS_WEED",
     "LEAFY_WEED",
+    "NEIGHBOUR_CROP",
     "RESIDUE",
     "SENSORS",
     "SOIL",
+    "SOILS",
     "STONE",
+    "TO_RED",
+    "TO_YELLOW",
+    "WAXY_LEAF",
     "BandInfo",
     "Palette",
     "palette",
+    "plain",
     "resampled",
 ]
 
@@ -107,7 +117,15 @@ Red, green and blue are linear reflectance; a camera's own pictures hold its squ
 """
 
 # Materials of the drawing. Soil and clods take the colour of the ground under them.
-SOIL, CLOD, STONE, RESIDUE, CROP, LEAFY_WEED, GRASS_WEED = range(7)
+SOIL, CLOD, STONE, RESIDUE, CROP, LEAFY_WEED, GRASS_WEED, NEIGHBOUR_CROP = range(8)
+CROPS_DRAWN = (CROP, NEIGHBOUR_CROP)
+# The four plants once more in other colours: add this to their number.
+TO_YELLOW, TO_RED = 4, 8
+# A leaf that a crop can have (see `palette`); nothing is drawn in it.
+WAXY_LEAF = 16
+
+SOILS: Final = ("loam", "sandy", "chernozem", "clay", "red", "chalk")
+"""The soils that can be simulated; the first is a brown loam, the rest columns of `SPECIAL`."""
 
 # Rows in the order of the columns of `spectra_table.TABLE`.
 _REDEDGE: Final = np.array(
@@ -140,6 +158,7 @@ class Palette:
     Args:
         bands: The camera's bands.
         endmembers: (materials, 2, bands): reflectance at paleness 0 and 1; paleness mixes the two.
+            Yellow leaves are dry straw at paleness 1.
         soil_dry: (bands,) reflectance of dry soil.
         soil_wet: (bands,) reflectance of wet soil.
         sky_share: (bands,) share of the light on level ground that comes from the sky; the sun
@@ -161,20 +180,43 @@ class Palette:
     redness: Float32
 
 
-@lru_cache(maxsize=16)
-def palette(sensor: str, leaf: int = CROP) -> Palette:
+def plain(material: NDArray[Any]) -> NDArray[Any]:
+    """The materials without their colours: a yellow crop is a crop."""
+    return np.where(material > CROP, (material - CROP) % TO_YELLOW + CROP, material)
+
+
+@lru_cache(maxsize=64)
+def palette(
+    sensor: str, leaf: int = CROP, soil: str = SOILS[0], neighbour_leaf: int = CROP
+) -> Palette:
     """The palette of a camera.
 
     Args:
         sensor: A key of `SENSORS`.
         leaf: Material whose reflectance the crop's leaves have.
+        soil: One of `SOILS`.
+        neighbour_leaf: As `leaf`, for the crop of neighbouring fields.
     """
     bands = SENSORS[sensor]
     rows = _REDEDGE if sensor == "rededge" else resampled(bands)
     dry, wet = rows[0], rows[1]
+    special = resampled(bands, SPECIAL)
+    if soil != SOILS[0]:
+        own = special[SOILS.index(soil) - 1]
+        dry, wet = own, np.round(own * (wet / dry), 4)
     ground = np.stack([dry, dry])
-    endmembers = np.stack([ground, ground, *(rows[k : k + 2] for k in range(2, 12, 2))])
-    endmembers[CROP] = endmembers[leaf]
+    yellow, red, waxy = (special[k : k + 2] for k in (5, 7, 9))
+    endmembers = np.stack(
+        [
+            *(ground, ground),
+            *(rows[k : k + 2] for k in range(2, 12, 2)),
+            rows[6:8],
+            *[yellow] * 4,
+            *[red] * 4,
+            waxy,
+        ]
+    )
+    endmembers[[CROP, NEIGHBOUR_CROP]] = endmembers[[leaf, neighbour_leaf]]
     centres = [band.wavelength_nm for band in bands]
     redness = np.interp(centres, [b.wavelength_nm for b in BANDS], np.linspace(-1.0, 1.0, 5))
     sky, through = rows[12], rows[13]
@@ -186,12 +228,12 @@ def palette(sensor: str, leaf: int = CROP) -> Palette:
     return Palette(bands, endmembers, dry, wet, sky, through, passed, redness.astype(np.float32))
 
 
-def resampled(bands: tuple[BandInfo, ...]) -> Float32:
-    """The spectra of `spectra_table` as `bands` see them, (spectra, bands).
+def resampled(bands: tuple[BandInfo, ...], text: str = TABLE) -> Float32:
+    """The spectra of a table, as `spectra_table` has it, as `bands` see them, (spectra, bands).
 
     Rounded to four digits, as all that comes out of the mathematical library (see `noise`).
     """
-    table = np.array([line.split() for line in TABLE.splitlines()], dtype=np.float64)
+    table = np.array([line.split() for line in text.splitlines()], dtype=np.float64)
     # Every nanometre, or a band of 15 nm would be weighed with two lines of the table.
     fine = np.arange(table[0, 0], table[-1, 0] + 1)
     spectra = np.array([np.interp(fine, table[:, 0], column) for column in table[:, 1:].T])

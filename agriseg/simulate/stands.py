@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +28,9 @@ from agriseg.simulate.parcels import (
 )
 from agriseg.simulate.recipe import SAME_CROP, FieldRecipe
 from agriseg.simulate.rows import Passes, Rect, Rows, passes
-from agriseg.simulate.spectra import CROP, GRASS_WEED
+from agriseg.simulate.spectra import CROP, NEIGHBOUR_CROP
 
-__all__ = ["NEIGHBOUR_CROP", "Layout", "Stand", "forms_of", "layout_of"]
-
-NEIGHBOUR_CROP: Final = GRASS_WEED + 1
-"""Material of the leaves of another crop than the recipe's, after those of `spectra`."""
+__all__ = ["Layout", "Stand", "forms_of", "layout_of"]
 
 # Headlands are driven on by every machine: plants stay smaller there, and more are missing. Edges
 # are steered along with care.
