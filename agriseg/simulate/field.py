@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from agriseg.geobox import Window
 from agriseg.legend import NODATA, Legend
-from agriseg.simulate import ground, light, litter, shapes
+from agriseg.simulate import camera, ground, light, litter, shapes
 from agriseg.simulate.canvas import Canvas, Sun, Surface
 from agriseg.simulate.crops import CROPS
 from agriseg.simulate.instances import plants_of_pixels
-from agriseg.simulate.noise import Floats, Ints, cos_sin, normal
+from agriseg.simulate.noise import Floats, Ints, cos_sin
 from agriseg.simulate.plants import Plants, Rect, field_plants, largest_plant_m
 from agriseg.simulate.recipe import SAME_CROP, FieldRecipe
 from agriseg.simulate.spectra import (
@@ -104,8 +104,8 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     """
     sun = sun_of(recipe)
     reach_px = math.ceil(height_limit_m(recipe) / sun.tan_elevation / recipe.gsd_m)
-    outer = window.grown(light.BLUR_REACH + light.HAZE_REACH + reach_px)
-    inner = window.grown(light.BLUR_REACH + light.HAZE_REACH)
+    around_px = light.BLUR_REACH + light.HAZE_REACH + camera.reach_px(recipe)
+    outer, inner = window.grown(around_px + reach_px), window.grown(around_px)
     canvas, plants = _draw(recipe, outer, sun)
     drawn = canvas.finish()
     margin = reach_px * _SAMPLES
@@ -126,13 +126,12 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     pixels = _reflect(_seen(recipe), drawn, lit, *ground.soil(recipe, xs, ys, sun))
     haze = slice(light.HAZE_REACH, -light.HAZE_REACH)
     pixels = light.blur(pixels, recipe.blur_px)[:, haze, haze]
-    pixels = _sensor_noise(recipe, window, pixels)
-    margin = light.BLUR_REACH + light.HAZE_REACH
-    labels = _labels(drawn.material)[margin:-margin, margin:-margin].copy()
+    pixels = camera.take(recipe, window, pixels)
+    labels = _labels(drawn.material)[around_px:-around_px, around_px:-around_px].copy()
     valid = ground.inside_mosaic(recipe, *_centres(window, recipe.gsd_m))
     pixels[:, ~valid] = np.nan
     labels[~valid] = NODATA
-    core = slice(margin * _SAMPLES, -margin * _SAMPLES)
+    core = slice(around_px * _SAMPLES, -around_px * _SAMPLES)
     classes = CLASS_OF[plants.material]
     instances = plants_of_pixels(drawn.plant[core, core], labels, plants, classes, _SAMPLES)
     return Rendering(pixels, labels, valid, instances)
@@ -241,32 +240,44 @@ def _reflect(
         colour: Reflectance of the bare ground, (bands, height, width) of the pixels.
         rough: Sunlight on the rough ground over that on a level one, (height, width).
     """
-    rows, columns = colour.shape[1:]
-    bare = drawn.material <= CLOD
-    ground_light = [
-        light.gather(np.where(bare, part, np.float32(0)), _SAMPLES)
-        for part in (lit.sun, lit.sky, lit.leak, lit.passed)
+    # Pixels with a plant, straw or stone in them; the others need no look at single samples.
+    leafy = drawn.material > CLOD
+    corners = [
+        (slice(r, None, _SAMPLES), slice(c, None, _SAMPLES))
+        for r in range(_SAMPLES)
+        for c in range(_SAMPLES)
     ]
+    at = np.flatnonzero(np.logical_or.reduce([leafy[corner] for corner in corners]))
+    here = np.stack([leafy[corner].take(at) for corner in corners])
+    kind = np.stack([drawn.material[corner].take(at) for corner in corners]).astype(np.intp)
+    mix = np.stack([drawn.pale[corner].take(at) for corner in corners])
+    ground_light, on_leaves = [], []
+    for part in (lit.sun, lit.sky, lit.leak, lit.passed):
+        ground_light.append(light.gather(np.where(leafy, np.float32(0), part), _SAMPLES))
+        on_leaves.append(np.stack([part[corner].take(at) for corner in corners]) * here)
     ground_light[0] *= rough
-    at = np.flatnonzero(~bare)
-    row, column = np.divmod(at, drawn.material.shape[1])
-    pixel = (row // _SAMPLES) * columns + column // _SAMPLES
-    kind, mix = drawn.material.ravel()[at], drawn.pale.ravel()[at]
-    sun, sky, leak, passed = (
-        light_part.ravel()[at] for light_part in (lit.sun, lit.sky, lit.leak, lit.passed)
-    )
     out = np.empty(colour.shape, dtype=np.float32)
-    for band in range(len(seen.bands)):
-        part = light.shares(seen, band)
-        low, high = (seen.endmembers[:, pale, band][kind] for pale in (0, 1))
-        glow = sun * part.direct + sky * part.sky + leak * part.leak + passed * part.passed
-        glow *= low + (high - low) * mix
-        covered = np.bincount(pixel, weights=glow, minlength=rows * columns)
-        bare_light = ground_light[0] * part.direct + ground_light[1] * part.sky
-        bare_light += ground_light[2] * part.leak
-        bare_light += ground_light[3] * part.passed
-        out[band] = covered.reshape(rows, columns) / _SAMPLES**2 + colour[band] * bare_light
+    for band, plane in enumerate(out):
+        share = light.shares(seen, band)
+        shares = (share.direct, share.sky, share.leak, share.passed)
+        np.multiply(_weighed(ground_light, shares), colour[band], out=plane)
+        low, high = (seen.endmembers[:, pale, band] for pale in (0, 1))
+        glow = (high - low).take(kind)
+        glow *= mix
+        glow += low.take(kind)
+        glow *= _weighed(on_leaves, shares)
+        covered = glow.sum(axis=0, dtype=np.float64)
+        covered /= _SAMPLES**2
+        plane.ravel()[at] = covered + plane.take(at)
     return out
+
+
+def _weighed(parts: list[Float32], weights: tuple[np.float32, ...]) -> Float32:
+    """The sum of `parts` times `weights`."""
+    total = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total += part * weight
+    return total
 
 
 def _labels(material: UInt8) -> UInt8:
@@ -277,15 +288,3 @@ def _labels(material: UInt8) -> UInt8:
     bare = 1.0 - crop - weed
     plant = np.where(crop >= weed, np.uint8(1), np.uint8(2))
     return np.where(np.maximum(crop, weed) >= bare, plant, np.uint8(0)).astype(np.uint8)
-
-
-def _sensor_noise(recipe: FieldRecipe, window: Window, pixels: Float32) -> Float32:
-    """Add the sensor's noise, half of it growing with the light, and keep reflectance positive."""
-    columns = np.arange(window.col_off, window.col_end)[None, :]
-    rows = np.arange(window.row_off, window.row_end)[:, None]
-    out = np.empty_like(pixels)
-    for band, info in enumerate(palette(recipe.sensor).bands):
-        grain = normal(recipe.seed, f"sensor.{info.role}", columns, rows).astype(np.float32)
-        strength = np.float32(recipe.noise) * (np.float32(0.5) + np.float32(2.0) * pixels[band])
-        out[band] = np.maximum(pixels[band] + strength * grain, np.float32(1e-4))
-    return out

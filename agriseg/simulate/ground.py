@@ -73,9 +73,15 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
     seen = palette(recipe.sensor, soil=recipe.soil)
     dry, to_wet = seen.soil_dry, seen.soil_wet - seen.soil_dry
-    colour = dry[:, None, None] + to_wet[:, None, None] * wet
-    colour *= tone * (1.0 + seen.redness[:, None, None] * hue)
-    return colour.astype(np.float32), light.astype(np.float32)
+    colour = np.empty((len(dry), len(ys), len(xs)), dtype=np.float32)
+    for band, plane in enumerate(colour):
+        np.multiply(wet, to_wet[band], out=plane)
+        plane += dry[band]
+        turned = hue * seen.redness[band]
+        turned += 1.0
+        turned *= tone
+        plane *= turned
+    return colour, light.astype(np.float32, copy=False)
 
 
 def _worked(recipe: FieldRecipe, xs: Floats, ys: Floats) -> tuple[Float32, Float32, Float32]:
@@ -129,7 +135,9 @@ def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Floa
         c, s = (float(a) for a in cos_sin(turn))
         u = wide[None, :] * c + high[:, None] * s
         v = high[:, None] * c - wide[None, :] * s
-        relief += np.float32(height) * noise_at(recipe.seed, f"soil.relief.{scale}", u, v, scale)
+        bumps = noise_at(recipe.seed, f"soil.relief.{scale}", u, v, scale)
+        bumps *= np.float32(height)
+        relief += bumps
     slope = (relief[1:-1, 2:] - relief[1:-1, :-2]) * np.float32(sun.x)
     slope += (relief[2:, 1:-1] - relief[:-2, 1:-1]) * np.float32(sun.y)
     light = np.float32(1.0) - slope * np.float32(0.5 / (gsd * sun.tan_elevation))

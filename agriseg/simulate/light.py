@@ -34,7 +34,8 @@ HAZE_REACH = 6
 # Height over which a shadow goes from none to full: the sun is a disc, and edges of leaves curl.
 _PENUMBRA_M = 0.008
 
-_SHADOW_ROWS = 32
+# Rows that are worked on at a time, so that they stay in the processor's cache.
+_SHADOW_ROWS, _BLUR_ROWS = 32, 64
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,13 @@ def _under_leaves(
 
 def openness(height: Float32, samples: int) -> Float32:
     """Share of the sky that a sample sees, 0.4..1: less, the taller its neighbourhood stands."""
-    sunk = _around(height, samples) - height
+    seen = _around(height, samples)
+    seen -= height
     # Ten centimetres below the mean of its neighbourhood, a leaf sees six tenths of the sky.
-    seen = np.float32(1) - np.float32(4.0) * np.maximum(sunk, np.float32(0))
-    return np.asarray(np.maximum(seen, np.float32(0.4)))
+    np.maximum(seen, np.float32(0), out=seen)
+    seen *= np.float32(4.0)
+    np.subtract(np.float32(1), seen, out=seen)
+    return np.maximum(seen, np.float32(0.4), out=seen)
 
 
 def cover(plants: NDArray[np.bool_], samples: int) -> Float32:
@@ -176,12 +180,17 @@ def gather(a: Float32, samples: int) -> Float32:
         for c in range(samples):
             if r or c:
                 total += a[r::samples, c::samples]
-    return np.asarray(total * np.float32(1.0 / samples**2))
+    total *= np.float32(1.0 / samples**2)
+    return total
 
 
 def expand(a: Float32, samples: int) -> Float32:
     """Each pixel's value for all its samples."""
-    return np.repeat(np.repeat(a, samples, axis=0), samples, axis=1)
+    out = np.empty((a.shape[0], samples, a.shape[1], samples), dtype=a.dtype)
+    for r in range(samples):
+        for c in range(samples):
+            out[:, r, :, c] = a
+    return out.reshape(a.shape[0] * samples, a.shape[1] * samples)
 
 
 def blur(pixels: Float32, sigma_px: float) -> Float32:
@@ -195,15 +204,27 @@ def blur(pixels: Float32, sigma_px: float) -> Float32:
     bell = [math.exp(-0.5 * (k / sigma_px) ** 2) if sigma_px else float(k == 0) for k in steps]
     # Rounded, as all that comes out of the mathematical library (see `noise`).
     weights = [round(w / sum(bell), 6) for w in bell]
-    for axis in (1, 2):
-        n = pixels.shape[axis] - 2 * BLUR_REACH
-        out: Float32 | None = None
-        for k, weight in enumerate(weights):
-            if weight == 0:
-                continue
-            part = pixels[:, k : k + n] if axis == 1 else pixels[:, :, k : k + n]
-            scaled = part * np.float32(weight)
-            out = scaled if out is None else out + scaled
-        assert out is not None
-        pixels = out
-    return pixels
+    taps = [(k, np.float32(weight)) for k, weight in enumerate(weights) if weight]
+    bands, height, width = pixels.shape
+    height, width = height - 2 * BLUR_REACH, width - 2 * BLUR_REACH
+    out = np.empty((bands, height, width), dtype=np.float32)
+    tall = np.empty((_BLUR_ROWS, pixels.shape[2]), dtype=np.float32)
+    part = np.empty_like(tall)
+    for band in range(bands):
+        for start in range(0, height, _BLUR_ROWS):
+            n = min(_BLUR_ROWS, height - start)
+            rows = [pixels[band, start + k : start + k + n] for k, _ in taps]
+            _weigh(rows, taps, part[:n], tall[:n])
+            columns = [tall[:n, k : k + width] for k, _ in taps]
+            _weigh(columns, taps, part[:n, :width], out[band, start : start + n])
+    return out
+
+
+def _weigh(
+    views: list[Float32], taps: list[tuple[int, np.float32]], part: Float32, out: Float32
+) -> None:
+    """Put the weighted sum of `views` into `out`; `part` is room to work in."""
+    np.multiply(views[0], taps[0][1], out=out)
+    for view, (_, weight) in zip(views[1:], taps[1:], strict=True):
+        np.multiply(view, weight, out=part)
+        out += part

@@ -36,14 +36,22 @@ UInt32 = NDArray[np.uint32]
 
 _GOLDEN = np.uint32(0x9E3779B9)
 
+# Sums of four bytes as normal numbers. Four uniform bytes have mean 510 and variance
+# 4 * (256^2 - 1) / 12.
+_NORMAL = (np.arange(4 * 255 + 1) - np.float64(510.0)) / np.float64(147.801)
+
+# Points of `noise_at` that are worked on at a time, so that all arrays stay in the cache.
+_CHUNK = 1 << 14
+
 
 def _mix(x: UInt32) -> UInt32:
     """Finalise a 32-bit hash ("lowbias32" of Chris Wellons' hash prospector, 2018)."""
     x = x ^ (x >> np.uint32(16))
-    x = x * np.uint32(0x7FEB352D)
-    x = x ^ (x >> np.uint32(15))
-    x = x * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x
 
 
 def hash_u32(seed: int, stream: str, i: Ints | int, j: Ints | int = 0) -> UInt32:
@@ -72,18 +80,25 @@ def normal(seed: int, stream: str, i: Ints | int, j: Ints | int = 0) -> Floats:
     The sum of the four bytes of a hash: no logarithm, no cosine, a quarter of the time.
     """
     bits = hash_u32(seed, stream, i, j)
-    total = (bits & np.uint32(0xFF)) + (bits >> np.uint32(24))
-    total += ((bits >> np.uint32(8)) & np.uint32(0xFF)) + (
-        (bits >> np.uint32(16)) & np.uint32(0xFF)
-    )
-    # Four uniform bytes have mean 510 and variance 4 * (256^2 - 1) / 12.
-    return (total - np.float64(510.0)) / np.float64(147.801)
+    total = bits & np.uint32(0xFF)
+    total += bits >> np.uint32(24)
+    for _ in range(2):
+        bits >>= np.uint32(8)
+        total += bits & np.uint32(0xFF)
+    return _NORMAL.take(total)
 
 
 def smoothstep(x: Floats) -> Floats:
     """0 below 0, 1 above 1, and 3x^2 - 2x^3 between."""
-    x = np.clip(x, 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
+    return _smooth(np.clip(x, 0.0, 1.0))
+
+
+def _smooth(x: Floats) -> Floats:
+    """`smoothstep` of numbers that lie between 0 and 1."""
+    rest = -2.0 * x
+    rest += 3.0
+    rest *= x * x
+    return rest
 
 
 def ripple(x: Floats) -> Floats:
@@ -114,25 +129,53 @@ def noise_at(seed: int, stream: str, x: Floats, y: Floats, scale: float) -> Floa
     """
     if x.size == 0:
         return np.zeros(x.shape)
-    u, v = x / scale, y / scale
-    i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    a, b = smoothstep(u - i), smoothstep(v - j)
     # The lattice under the points is small where points are many: hash it once, then look up.
-    i0, j0 = int(i.min()), int(j.min())
-    ni, nj = int(i.max()) - i0 + 2, int(j.max()) - j0 + 2
-    flat = (j - j0) * ni + (i - i0)
-    if ni * nj <= 4 * flat.size + 1024:
-        lattice = _lattice(seed, stream, i0, j0, ni, nj).ravel()
-        corner = [lattice[flat + k] for k in (0, 1, ni, ni + 1)]
-    else:
-        steps = ((0, 0), (1, 0), (0, 1), (1, 1))
-        corner = [
-            uniform(seed, stream, (i + di).ravel(), (j + dj).ravel()).reshape(i.shape) * 2.0 - 1.0
-            for di, dj in steps
-        ]
+    (i0, i1), (j0, j1) = (
+        (int(np.floor(a.min() / scale)), int(np.floor(a.max() / scale))) for a in (x, y)
+    )
+    ni, nj = i1 - i0 + 2, j1 - j0 + 2
+    if ni * nj > 4 * x.size + 1024:
+        return _noise_apart(seed, stream, x, y, scale)
+    lattice = _lattice(seed, stream, i0, j0, ni, nj)
+    first, step = lattice.ravel(), np.diff(lattice, axis=1, append=0.0).ravel()
+    out = np.empty(x.size)
+    us, vs = x.reshape(-1), y.reshape(-1)
+    for start in range(0, x.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        u, v = us[part] / scale, vs[part] / scale
+        i, j = np.floor(u), np.floor(v)
+        u -= i
+        v -= j
+        a, b = _smooth(u), _smooth(v)
+        j -= j0
+        j *= ni
+        j += i
+        j -= i0
+        flat = j.astype(np.int64)
+        top, low = step.take(flat), step.take(flat + ni)
+        top *= a
+        top += first.take(flat)
+        flat += ni
+        low *= a
+        low += first.take(flat)
+        low -= top
+        low *= b
+        np.add(top, low, out=out[part])
+    return out.reshape(x.shape)
+
+
+def _noise_apart(seed: int, stream: str, x: Floats, y: Floats, scale: float) -> Floats:
+    """`noise_at` for points far from each other: the corners of each are hashed for it alone."""
+    u, v = (x / scale).ravel(), (y / scale).ravel()
+    i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
+    a, b = _smooth(u - i), _smooth(v - j)
+    corner = [
+        uniform(seed, stream, i + di, j + dj) * 2.0 - 1.0
+        for di, dj in ((0, 0), (1, 0), (0, 1), (1, 1))
+    ]
     top = corner[0] + (corner[1] - corner[0]) * a
     low = corner[2] + (corner[3] - corner[2]) * a
-    return np.asarray(top + (low - top) * b)
+    return np.asarray(top + (low - top) * b).reshape(x.shape)
 
 
 def noise_grid(seed: int, stream: str, xs: Floats, ys: Floats, scale: float) -> Float32:
@@ -150,8 +193,8 @@ def noise_grid(seed: int, stream: str, xs: Floats, ys: Floats, scale: float) -> 
     """
     u, v = xs / scale, ys / scale
     i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    a = smoothstep(u - i).astype(np.float32)
-    b = smoothstep(v - j).astype(np.float32)[:, None]
+    a = _smooth(u - i).astype(np.float32)
+    b = _smooth(v - j).astype(np.float32)[:, None]
     i0, j0 = int(i[0]), int(j[0])
     doubles = _lattice(seed, stream, i0, j0, int(i[-1]) - i0 + 2, int(j[-1]) - j0 + 2)
     lattice = doubles.astype(np.float32)

@@ -53,6 +53,8 @@ _LIMITS: Limits = {
     "headland_m": (0.0, 60.0, "give metres that are sown along the field's edge, 0 for none"),
     "fields": (1, 6, "give the number of neighbouring fields"),
     "margin_m": (0.3, 10.0, "give metres of grass between two fields, as 1.5"),
+    "misregistration_px": (0.0, 2.0, "give how far bands lie from the green one, as 0.7"),
+    "exposure_steps": (0.0, 0.2, "give the deviation between flight lines, as 0.05 for 5 %"),
 }
 
 
@@ -85,6 +87,11 @@ class FieldRecipe(GridRecipe):
         border_m: Mean width of the ragged border without pixels, metres; 0 for none.
         blur_px: Standard deviation of the camera's blur, pixels.
         noise: Standard deviation of the sensor's noise, reflectance.
+        misregistration_px: Greatest distance between a band and the green one, pixels. Each band
+            has an offset of its own that drifts a little over the scene; labels are in register
+            with green.
+        exposure_steps: Standard deviation of the brightness between flight lines, as a share of
+            the brightness, with seams, and a gradient inside each line.
         sensor: The camera, a key of `spectra.SENSORS`.
         crop: The crop, a key of `crops.CROPS`. How it is sown and how large it is stands in the
             fields above; `filled` fills in what is usual.
@@ -137,6 +144,8 @@ class FieldRecipe(GridRecipe):
     border_m: float = 0.6
     blur_px: float = 0.7
     noise: float = 0.001
+    misregistration_px: float = 0.0
+    exposure_steps: float = 0.0
     sensor: str = "rededge"
     crop: str = "beet"
     stage: float = 0.5

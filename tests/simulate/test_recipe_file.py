@@ -86,7 +86,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes, words: list
     assert line.startswith(str(path))
     for word in words:
         assert word in line
-    assert len(line) < len(str(path)) + 420
+    assert len(line) < len(str(path)) + 700
 
 
 def test_no_file_and_a_folder_are_told(tmp_path: Path) -> None:
