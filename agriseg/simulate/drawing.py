@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Cost", "Drawing", "Found", "Work"]
+__all__ = ["CACHE_BYTES", "Cost", "Drawing", "Found", "Work"]
+
+CACHE_BYTES = 256 << 20
+"""Of GDAL; its own choice is a twentieth of the machine's memory."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rasterio
 
 from agriseg.errors import OptionError
 from agriseg.geobox import Window
@@ -16,10 +16,11 @@ from agriseg.simulate.ground import inside_mosaic
 from agriseg.simulate.instances import Numbering
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.plant_files import traced_pixels, write_plants, write_stems
-from agriseg.simulate.rasters import CACHE_BYTES, STRIP, write_rasters
+from agriseg.simulate.rasters import STRIP, draw_strips
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import SENSORS
-from agriseg.simulate.truth import write_truth
+from agriseg.simulate.truth import Truth, write_truth
+from agriseg.threads import in_threads
 
 __all__ = ["FieldDrawing"]
 
@@ -91,24 +92,34 @@ class FieldDrawing:
     def write(self, recipe: FieldRecipe, nest: Path, work: Work) -> Found:
         """Write all of `outputs` into the folder `nest`."""
         with Numbering(recipe, nest) as numbering:
-            write_rasters(
+            drawn = draw_strips(
                 recipe,
-                nest / "scene.tif",
-                nest / "labels.tif",
                 nest,
                 advance=work.advance,
-                assembling=work.assembling,
                 block=work.block,
                 threads=work.threads,
                 numbering=numbering,
             )
             instances = numbering.done()
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-            instances.copy_to(nest / "instances.tif")
-        truth = write_truth(recipe, nest / "labels.tif", nest)
-        write_plants(nest / "plants.gpkg", recipe, instances)
-        write_stems(nest / "stems.gpkg", recipe, instances, nest / "labels.tif")
-        return Found(truth.pixels, {"plant": len(instances), "row": truth.rows})
+        work.assembling()
+        truths: list[Truth] = []
+
+        def labels_and_what_needs_them() -> None:
+            labels = nest / "labels.tif"
+            drawn.write_labels(labels, "scene.tif")
+            truths.append(write_truth(recipe, labels, nest))
+            write_stems(nest / "stems.gpkg", recipe, instances, labels)
+
+        # The longest first; vector files wait for each other, rasters do not.
+        tasks: list[Callable[[], object]] = [
+            lambda: write_plants(nest / "plants.gpkg", recipe, instances),
+            lambda: drawn.write_image(nest / "scene.tif"),
+            labels_and_what_needs_them,
+            lambda: instances.copy_to(nest / "instances.tif"),
+        ]
+        for _ in in_threads(lambda task: task(), tasks, work.threads, "simulate"):
+            pass
+        return Found(truths[0].pixels, {"plant": len(instances), "row": truths[0].rows})
 
 
 def _edges(instances: Ints) -> int:

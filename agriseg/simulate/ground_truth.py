@@ -14,10 +14,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from agriseg.legend import NODATA
+from agriseg.simulate.drawing import CACHE_BYTES
 from agriseg.simulate.field import LEGEND
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.parcels import Edge, part_of
-from agriseg.simulate.rasters import CACHE_BYTES
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import Rect
 from agriseg.simulate.stands import Stand, layout_of

@@ -15,6 +15,7 @@ from rasterio.io import DatasetWriter
 from rasterio.shutil import copy as copy_raster
 
 from agriseg.geobox import Window
+from agriseg.simulate.drawing import CACHE_BYTES
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.plants import Plants, largest_plant_m
 from agriseg.simulate.recipe import FieldRecipe
@@ -100,18 +101,19 @@ class Instances:
 
     def copy_to(self, path: Path) -> None:
         """Write the raster as a Cloud Optimized GeoTIFF."""
-        copy_raster(
-            str(self.raster),
-            str(path),
-            driver="COG",
-            COMPRESS="DEFLATE",
-            LEVEL="6",
-            PREDICTOR="NO",
-            BLOCKSIZE="512",
-            BIGTIFF="IF_SAFER",
-            OVERVIEW_RESAMPLING="NEAREST",
-            NUM_THREADS="ALL_CPUS",
-        )
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            copy_raster(
+                str(self.raster),
+                str(path),
+                driver="COG",
+                COMPRESS="DEFLATE",
+                LEVEL="6",
+                PREDICTOR="NO",
+                BLOCKSIZE="512",
+                BIGTIFF="IF_SAFER",
+                OVERVIEW_RESAMPLING="NEAREST",
+                NUM_THREADS="ALL_CPUS",
+            )
 
 
 class Numbering(contextlib.AbstractContextManager["Numbering"]):

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from agriseg.geobox import Window
 from agriseg.legend import NODATA
+from agriseg.simulate.drawing import CACHE_BYTES
 from agriseg.simulate.field import CLASS_OF, LEGEND
 from agriseg.simulate.instances import WEED_CLASS, Instances, reach_px
 from agriseg.simulate.noise import Floats, Ints
 from agriseg.simulate.plants import Plants, Rect, field_plants, row_of
-from agriseg.simulate.rasters import CACHE_BYTES
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.stands import layout_of
 from agriseg.vector.files import PolygonBatch, write_polygons

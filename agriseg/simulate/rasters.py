@@ -17,6 +17,7 @@ from rasterio.shutil import copy as copy_raster
 
 from agriseg.geobox import Window
 from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
+from agriseg.simulate.drawing import CACHE_BYTES
 from agriseg.simulate.field import LEGEND, render
 from agriseg.simulate.instances import Numbering
 from agriseg.simulate.recipe import FieldRecipe
@@ -24,13 +25,13 @@ from agriseg.simulate.spectra import SENSORS, BandInfo
 from agriseg.threads import in_threads
 
 __all__ = [
-    "CACHE_BYTES",
     "REFLECTANCE_NODATA",
     "REFLECTANCE_SCALE",
     "STRIP",
+    "Drawn",
     "blocks",
+    "draw_strips",
     "to_counts",
-    "write_rasters",
 ]
 
 REFLECTANCE_SCALE = 1e-4
@@ -39,9 +40,6 @@ REFLECTANCE_NODATA = 65535
 
 STRIP = 512
 """Rows that are held in memory at a time: one row of tiles."""
-
-CACHE_BYTES = 256 << 20
-"""Of GDAL; its own choice is a twentieth of the machine's memory."""
 
 # Overviews are halved until they fit one tile.
 _SMALLEST_OVERVIEW = 512
@@ -54,37 +52,81 @@ _LEAST_TILE = 16
 _COLORS = {"blue": ColorInterp.blue, "green": ColorInterp.green, "red": ColorInterp.red}
 
 
-def write_rasters(
-    recipe: FieldRecipe,
-    image: Path,
-    labels: Path,
-    nest: Path,
-    *,
-    advance: Callable[[int], None] = lambda pixels: None,
-    assembling: Callable[[], None] = lambda: None,
-    block: int = STRIP,
-    threads: int | None = None,
-    numbering: Numbering | None = None,
-) -> None:
-    """Render a field and write its reflectance and its labels.
-
-    Memory is that of one strip of `STRIP` rows (21 bytes a pixel with five bands) and of a block
-    for each thread, whatever the height. The files depend on nothing but the recipe.
+@dataclass(frozen=True)
+class Drawn:
+    """A field whose strips are drawn, and are to be put together.
 
     Args:
         recipe: The field.
-        image: Where the reflectance goes: uint16, scale 1e-4, nodata 65535.
-        labels: Where the labels go: uint8 with a palette, nodata 255, and an .aux.xml beside it.
-        nest: An empty folder on the same disk, for the strips.
+        plain: Its reflectance, with overviews beside it.
+        pieces: Its labels.
+    """
+
+    recipe: FieldRecipe
+    plain: Path
+    pieces: list[Piece]
+
+    def write_image(self, path: Path) -> None:
+        """Write the reflectance: uint16, scale 1e-4, nodata 65535.
+
+        Raises:
+            OSError, RasterioError: From GDAL: it cannot be written.
+        """
+        is_small = self.recipe.width * self.recipe.height <= _SMALL
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            copy_raster(
+                str(self.plain),
+                str(path),
+                driver="COG",
+                COMPRESS="DEFLATE",
+                LEVEL="9" if is_small else "3",
+                PREDICTOR="YES",
+                BLOCKSIZE="512",
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS="ALL_CPUS",
+            )
+
+    def write_labels(self, path: Path, image: str) -> None:
+        """Write the labels: uint8 with a palette, nodata 255, and an .aux.xml beside it.
+
+        Args:
+            path: Where to.
+            image: Name of the image that they belong to.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        names = {f"class_{label.value}": label.name for label in LEGEND}
+        tags = {"TIFFTAG_IMAGEDESCRIPTION": f"Labels of {image}, drawn with it", **names}
+        layers = [ByteLayer("class", 0, legend=LEGEND)]
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            write_cog(path, self.pieces, self.recipe.geobox, layers, tags=tags)
+
+
+def draw_strips(
+    recipe: FieldRecipe,
+    nest: Path,
+    *,
+    advance: Callable[[int], None] = lambda pixels: None,
+    block: int = STRIP,
+    threads: int | None = None,
+    numbering: Numbering | None = None,
+) -> Drawn:
+    """Render a field into strips.
+
+    Memory is that of one strip of `STRIP` rows (21 bytes a pixel with five bands) and of a block
+    for each thread, whatever the height. The pixels depend on nothing but the recipe.
+
+    Args:
+        recipe: The field.
+        nest: An empty folder for the strips, on the disk that the files go to.
         advance: Is told of every block that is done, in pixels.
-        assembling: Is told when all are drawn.
         block: Side of the blocks that one thread draws, pixels.
         threads: That draw; None: one a core, up to eight.
         numbering: Is given what plants the pixels show, strip by strip.
 
     Raises:
-        OutputError: A file cannot be written.
-        OSError, RasterioError: As above, from GDAL itself.
+        OSError, RasterioError: From GDAL: a strip cannot be written.
     """
     plain = nest / "plain.tif"
     pieces = []
@@ -99,22 +141,7 @@ def write_rasters(
             _write_levels(levels, window.row_off, strip.counts, SENSORS[recipe.sensor])
             if numbering is not None:
                 numbering.add(window, strip.instances)
-    assembling()
-    names = {f"class_{label.value}": label.name for label in LEGEND}
-    tags = {"TIFFTAG_IMAGEDESCRIPTION": f"Labels of {image.name}, drawn with it", **names}
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        copy_raster(
-            str(plain),
-            str(image),
-            driver="COG",
-            COMPRESS="DEFLATE",
-            LEVEL="9" if recipe.width * recipe.height <= _SMALL else "3",
-            PREDICTOR="YES",
-            BLOCKSIZE="512",
-            BIGTIFF="IF_SAFER",
-            NUM_THREADS="ALL_CPUS",
-        )
-        write_cog(labels, pieces, recipe.geobox, [ByteLayer("class", 0, legend=LEGEND)], tags=tags)
+    return Drawn(recipe, plain, pieces)
 
 
 def to_counts(

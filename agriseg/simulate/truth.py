@@ -26,7 +26,7 @@ def write_truth(recipe: FieldRecipe, labels: Path, folder: Path) -> Truth:
 
     Args:
         recipe: The field.
-        labels: Its labels, as `rasters.write_rasters` wrote them; read strip by strip.
+        labels: Its labels, as `rasters.Drawn` writes them; read strip by strip.
         folder: Where the files go.
 
     Raises:

@@ -311,7 +311,8 @@ def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
             timeout=120,
         )
         peaks.append(int(done.stdout) / 1024)
-    assert peaks[1] < peaks[0] + 40
+    # Up to 64 MB of vertices wait to be written in one go.
+    assert peaks[1] < peaks[0] + 80
 
 
 def test_package_and_verb_are_one() -> None:

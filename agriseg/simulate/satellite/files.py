@@ -14,8 +14,8 @@ from rasterio.shutil import copy as copy_raster
 
 from agriseg.geobox import Window
 from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
-from agriseg.simulate.drawing import Work
-from agriseg.simulate.rasters import CACHE_BYTES, REFLECTANCE_NODATA, REFLECTANCE_SCALE, STRIP
+from agriseg.simulate.drawing import CACHE_BYTES, Work
+from agriseg.simulate.rasters import REFLECTANCE_NODATA, REFLECTANCE_SCALE, STRIP
 from agriseg.simulate.satellite.landuse import BOUNDARIES, CLOUDS, LEGEND
 from agriseg.simulate.satellite.recipe import SatelliteRecipe
 from agriseg.simulate.satellite.render import Rendering, render
