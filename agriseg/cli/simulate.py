@@ -42,13 +42,16 @@ def simulate(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Draw a field of any size with perfect labels, leaf by leaf, from a recipe.
+    """Draw a scene of any size with perfect labels from a recipe: a field, a landscape, or many.
 
-    OUT gets scene.tif (reflectance), labels.tif (soil, crop, weed; 255 outside) and instances.tif
-    (the number of each pixel's plant), all Cloud Optimized GeoTIFFs; plants.gpkg (a polygon a
-    plant: class, species, size, row), stems.gpkg (a point a plant, and whether it shows),
-    rows.gpkg (centre lines), field.gpkg (the outline); and recipe.yaml with every value, which
-    makes the same bytes again.
+    A field, leaf by leaf: OUT gets scene.tif (reflectance), labels.tif (soil, crop, weed; 255
+    outside), instances.tif (the number of each pixel's plant), plants.gpkg (a polygon a plant),
+    stems.gpkg (a point a plant, and whether it shows), rows.gpkg, field.gpkg; and recipe.yaml with
+    every value, which makes the same bytes again.
+
+    `kind: satellite` draws farmland on two days of a year, with land use, field boundaries, clouds
+    and fields.gpkg. `kind: dataset` draws many scenes from ranges and choices, a folder each; the
+    same command goes on where it was stopped.
 
     Examples:
 
@@ -56,7 +59,9 @@ def simulate(
 
     - `agriseg simulate configs/weedy-dry.yaml -o out/big --width 20000 --height 20000`
 
-    - `agriseg simulate configs/seedlings.yaml -o out/s7 --seed 7`
+    - `agriseg simulate configs/satellite.yaml -o out/landscape --seed 7`
+
+    - `agriseg simulate configs/training-set.yaml -o out/scenes`
     """
     from agriseg.simulate.verb import simulate as run_simulate
 

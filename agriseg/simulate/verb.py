@@ -62,8 +62,9 @@ def simulate(
     stems.gpkg (a point a plant, hidden ones too), rows.gpkg (the centre lines of the rows),
     field.gpkg (the outline) and recipe.yaml, which makes the same scene again. Files of these names
     that were there are replaced when all are made. The same recipe gives the same bytes, whatever
-    the number of threads. A recipe of kind "dataset" gets a folder for each scene and a table
-    dataset.csv; scenes that stand there already are kept.
+    the number of threads. A recipe of kind "satellite" gets scene.tif with the bands of two dates,
+    labels.tif (land use), boundaries.tif, clouds.tif and fields.gpkg. One of kind "dataset" gets a
+    folder for each scene and a table dataset.csv; scenes that stand there already are kept.
 
     Args:
         recipe: A recipe, the path of a YAML file, or the recipe's fields by name.
