@@ -56,8 +56,8 @@ def outline_of(recipe: FieldRecipe, labels: Path) -> tuple[shapely.MultiPolygon,
         first. A pixel belongs to the field that holds its centre.
     """
     layout = layout_of(recipe)
-    of_stand = layout.column("field", 0).astype(np.int64)
-    counts = np.zeros((len(layout.fields) + 1) * (NODATA + 1), dtype=np.int64)
+    of_stand = layout.column("field", 0).astype(np.uint16)
+    counts = np.zeros((len(layout.fields) + 1) << 8, dtype=np.int64)
     parts: list[shapely.Geometry] = []
     xs = (np.arange(recipe.width, dtype=np.float64) + 0.5) * recipe.gsd_m
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(labels) as raster:
@@ -67,18 +67,33 @@ def outline_of(recipe: FieldRecipe, labels: Path) -> tuple[shapely.MultiPolygon,
             ys = (np.arange(row, row + rows, dtype=np.float64) + 0.5) * recipe.gsd_m
             for start in range(0, recipe.width, _PART_COLUMNS):
                 part = slice(start, start + _PART_COLUMNS)
-                field = of_stand[layout.at(xs[None, part], ys[:, None])]
-                cell = field * (NODATA + 1) + classes[:, part]
+                cell = classes[:, part].astype(np.uint16)
+                cell += of_stand[layout.at(xs[None, part], ys[:, None])] << 8
                 counts += np.bincount(cell.ravel(), minlength=len(counts))
-            valid = classes != NODATA
-            found = rasterio.features.shapes(
-                valid.astype(np.uint8), mask=valid, transform=Affine.translation(0, row)
-            )
-            parts.extend(shapely.geometry.shape(geometry) for geometry, _ in found)
+            parts.extend(_valid_parts(classes != NODATA, row))
     # Whole numbers: the strips fit each other exactly.
-    whole = shapely.normalize(shapely.union_all(parts))
+    whole = shapely.normalize(shapely.simplify(shapely.union_all(parts), 0))
     outline = shapely.MultiPolygon(list(shapely.get_parts(whole)))
     return outline, counts.reshape(len(layout.fields) + 1, NODATA + 1)
+
+
+def _valid_parts(valid: NDArray[np.bool_], row: int) -> Iterator[shapely.Geometry]:
+    """Shapes in pixels that together are the valid pixels of some rows from `row` on."""
+    left, right = 0, valid.shape[1]
+    gaps = np.flatnonzero(~valid.all(axis=0))
+    if len(gaps):
+        # Tracing takes time, and only the border is ragged: one box for the widest whole part.
+        edges = np.concatenate([[-1], gaps, [right]])
+        widest = int(np.argmax(np.diff(edges)))
+        left, right = int(edges[widest]) + 1, int(edges[widest + 1])
+    if right > left:
+        yield shapely.box(left, row, right, row + len(valid))
+    for start, part in ((0, valid[:, :left]), (right, valid[:, right:])):
+        if part.any():
+            found = rasterio.features.shapes(
+                part.astype(np.uint8), mask=part, transform=Affine.translation(start, row)
+            )
+            yield from (shapely.geometry.shape(geometry) for geometry, _ in found)
 
 
 def field_batch(recipe: FieldRecipe, outline: shapely.MultiPolygon, pixels: Ints) -> PolygonBatch:
