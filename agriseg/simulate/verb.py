@@ -16,7 +16,7 @@ from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe_file import DATASET, recipe_from
 from agriseg.simulate.scene import SILENT, SimulateListener, draw, outputs_of
 
-__all__ = ["Listener", "simulate"]
+__all__ = ["Listener", "simulate", "understood"]
 
 
 class Listener(SimulateListener, DatasetListener, Protocol):
@@ -81,11 +81,7 @@ def simulate(
         OptionError: The recipe makes no scene.
         OutputError: The folder cannot be written, or the disk has no room.
     """
-    if isinstance(recipe, str | Path):
-        recipe = _understood(read_flat(Path(recipe)), str(recipe))
-    elif isinstance(recipe, Mapping):
-        recipe = _understood(recipe, "recipe")
-    out = Path(out)
+    recipe, out = understood(recipe), Path(out)
     if isinstance(recipe, DatasetRecipe):
         recipe = recipe if seed is None else replace(recipe, seed=seed)
         folders = draw_dataset(recipe.with_grid(width, height), out, listener)
@@ -101,7 +97,19 @@ def simulate(
     return open_scene(made.path / made.files[0])
 
 
-def _understood(values: Mapping[str, object], where: str) -> GridRecipe | DatasetRecipe:
+def understood(
+    recipe: GridRecipe | DatasetRecipe | Mapping[str, object] | str | Path,
+) -> GridRecipe | DatasetRecipe:
+    """The recipe that is meant: itself, that of a YAML file, or that of names and values.
+
+    Raises:
+        OptionError: It makes no scene.
+    """
+    if isinstance(recipe, GridRecipe | DatasetRecipe):
+        return recipe
+    where, values = "recipe", recipe
+    if isinstance(values, str | Path):
+        where, values = str(values), read_flat(Path(values))
     if values.get("kind") == DATASET:
         return dataset_from(values, where)
     return recipe_from(values, where)
