@@ -41,8 +41,11 @@ __all__ = [
 NONE_TAKEN = "so none is taken for it"
 """How the evidence of a band ends that shares its name with others."""
 
-# How a description gives the date of a band in a stack, as `bands.split_role` does.
-_DATED = re.compile(r"(.*[^@\s])\s*@([A-Za-z0-9_.:-]+)\Z")
+# How a description gives the date of a band in a stack, as "Red@1" or "B04 @2024-05-12". What else
+# stands behind an @ is no date: a wavelength ("nir@842nm"), a pixel size, an address.
+_DATED = re.compile(
+    r"(.*[^@\s])\s*@([tT]?\d{1,2}|(?:19|20)\d\d(?:-?\d\d){0,2}(?:T[\d:.]+Z?)?)\Z"
+)
 
 _TOLD_BY_COLOR = {name: name for name in ("pan", "coastal", "rededge", "nir", "lwir")} | {
     "tir": "lwir"
@@ -217,7 +220,7 @@ def _from_sensor(
         else replace(
             band,
             role=match[0].role,
-            date=_from_description(source, band).date,
+            date=_parted(source.descriptions[band.index - 1])[1],
             wavelength_nm=match[0].wavelength_nm,
             evidence=match[1],
         )
@@ -228,7 +231,7 @@ def _from_sensor(
 
 def _of_sensor(source: Source, band: Band, sensor: Sensor) -> tuple[SensorBand, str] | None:
     """The sensor's band of that name, else of the role that the file states, and why."""
-    text = source.descriptions[band.index - 1]
+    text, _ = _parted(source.descriptions[band.index - 1])
     match = sensor.band_named(text) if text else None
     if match:
         return match, f"{sensor.title}, by name"
@@ -239,14 +242,19 @@ def _of_sensor(source: Source, band: Band, sensor: Sensor) -> tuple[SensorBand, 
 
 def _from_description(source: Source, band: Band) -> Band:
     """The role that the file itself states for a band: its description, else its wavelength."""
-    dated = _DATED.match(source.descriptions[band.index - 1] or "")
-    if dated:
-        # "Red@1": a stack of dates.
-        plain = _described(source, band, dated[1])
-        if plain.role is not None:
-            evidence = plain.evidence.replace(repr(dated[1]), repr(dated[0]), 1)
-            return replace(plain, date=dated[2], evidence=evidence)
-    return _described(source, band, source.descriptions[band.index - 1])
+    text = source.descriptions[band.index - 1]
+    plain, date = _parted(text)
+    found = _described(source, band, plain)
+    if date is None or found.role is None:
+        return found if date is None else _described(source, band, text)
+    evidence = found.evidence.replace(repr(plain), repr(text), 1)
+    return replace(found, date=date, evidence=evidence)
+
+
+def _parted(text: str | None) -> tuple[str | None, str | None]:
+    """A description without its date, and the date; None where there is none."""
+    dated = _DATED.match(text or "")
+    return (dated[1], dated[2]) if dated else (text, None)
 
 
 def _described(source: Source, band: Band, text: str | None) -> Band:

@@ -285,6 +285,27 @@ def test_descriptions_may_carry_dates(roles: Roles) -> None:
     assert roles(4, descriptions=stack, sensor="sentinel-2-l2a") == kept
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (["red@668nm", "nir@0.84um"], ["red", "nir"]),
+        (["red@t1", "red@T2"], ["red@t1", "red@T2"]),
+        (["red@20240512", "red@2024-06-01T10:20:31Z"], ["red@20240512", "red@2024-06-01T10:20:31Z"]),
+        (["red@user.farm", "nir@668"], ["red", "nir"]),
+    ],
+)
+def test_only_dates_are_taken_for_dates(roles: Roles, said: list[str], found: list[str]) -> None:
+    assert roles(len(said), descriptions=said) == found
+
+
+def test_a_preset_outranks_a_wrong_wavelength(tif: Any) -> None:
+    names = ["Blue", "Green", "Red", "NIR", "Red edge"]
+    tags = [{}, {}, {}, {"CENTRAL_WAVELENGTH_UM": "0.560"}, {}]
+    path = tif("wrong.tif", np.ones((5, 3, 3), np.uint16), descriptions=names, band_tags=tags)
+    bands = decide_roles(inspect(path), sensor=sensor_named("micasense-rededge")).bands
+    assert [band.role for band in bands] == ["blue", "green", "red", "nir", "rededge"]
+
+
 # Last the colour interpretation, of 8-bit pictures only.
 
 
