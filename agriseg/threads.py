@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["cores", "in_threads"]
+__all__ = ["cores", "in_threads", "together"]
 
 _MOST = 8
 
@@ -61,3 +61,23 @@ def in_threads(
             raise fault
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def together(tasks: Iterable[Callable[[], object]], threads: int, name: str = "work") -> None:
+    """Run all of `tasks`, some at a time; after a fault none is begun, and it is raised.
+
+    Args:
+        tasks: What is to be done; the first are begun first.
+        threads: How many at a time.
+        name: Of the threads.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
+    try:
+        futures = [pool.submit(task) for task in tasks]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        pool.shutdown(cancel_futures=True)
+        for future in futures:
+            if not future.cancelled():
+                future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

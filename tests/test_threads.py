@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agriseg.threads import in_threads
+from agriseg.threads import in_threads, together
 
 
 def slowly(value: int) -> int:
@@ -64,3 +64,20 @@ def test_stopping_early_leaves_no_thread_behind() -> None:
     next(stream)
     stream.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("agriseg-early")]
+
+
+def test_together_begins_nothing_after_a_fault() -> None:
+    done: list[str] = []
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    def works() -> None:
+        time.sleep(0.05)
+        done.append("works")
+
+    with pytest.raises(ValueError, match="no"):
+        together([fails, works, lambda: done.append("late"), lambda: done.append("later")], 1)
+    assert "later" not in done
+    together([works, works], 2)
+    assert done.count("works") >= 2

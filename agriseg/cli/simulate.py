@@ -89,6 +89,7 @@ class _Console:
         self._dataset: DatasetRecipe | None = None
         self.folder: Path | None = None
         self.kept_scenes = 0
+        self.scenes: list[Path] = []
         self.made: list[Simulated] = []
 
     def begin(self, plan: Plan) -> None:
@@ -133,6 +134,7 @@ class _Console:
         self.kept_scenes += 1
 
     def end_dataset(self, folders: list[Path]) -> None:
+        self.scenes = folders
         kept = f"; {count_words(self.kept_scenes, 'scene')} stood there" if self.kept_scenes else ""
         self._say(f"  done    {count_words(len(folders), 'scene')} in {self.folder}{kept}")
 
@@ -154,16 +156,24 @@ class _Console:
 
     def stopped_words(self) -> str:
         if self._dataset is None:
-            return "stopped; nothing was written"
+            return "stopped; no whole scene was written"
         whole = count_words(len(self.made) + self.kept_scenes, "whole scene")
         return f"stopped at {whole} in {self.folder}; the same command goes on there"
 
     def record(self) -> dict[str, object]:
         """What was made, for other programs."""
+        from agriseg.simulate.dataset import TABLE_FILE
+
         if self._dataset is None:
             return _record(self.made[0])
-        drawn = [_record(made) for made in self.made]
-        return {"folder": str(self.folder), "kept": self.kept_scenes, "drawn": drawn}
+        assert self.folder is not None
+        return {
+            "folder": str(self.folder),
+            "table": str(self.folder / TABLE_FILE),
+            "scenes": [str(folder) for folder in self.scenes],
+            "kept": self.kept_scenes,
+            "drawn": [_record(made) for made in self.made],
+        }
 
     def close(self) -> None:
         """Take the bar off the screen."""

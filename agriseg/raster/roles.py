@@ -43,9 +43,7 @@ NONE_TAKEN = "so none is taken for it"
 
 # How a description gives the date of a band in a stack, as "Red@1" or "B04 @2024-05-12". What else
 # stands behind an @ is no date: a wavelength ("nir@842nm"), a pixel size, an address.
-_DATED = re.compile(
-    r"(.*[^@\s])\s*@([tT]?\d{1,2}|(?:19|20)\d\d(?:-?\d\d){0,2}(?:T[\d:.]+Z?)?)\Z"
-)
+_DATED = re.compile(r"(.*[^@\s])\s*@([tT]?\d{1,2}|(?:19|20)\d\d(?:-?\d\d){0,2}(?:T[\d:.]+Z?)?)\Z")
 
 _TOLD_BY_COLOR = {name: name for name in ("pan", "coastal", "rededge", "nir", "lwir")} | {
     "tir": "lwir"

@@ -30,7 +30,16 @@ from agriseg.geobox import GeoBox, Window
 from agriseg.legend import NODATA, Legend
 from agriseg.raster.source import READ_FAULTS
 
-__all__ = ["ByteLayer", "Piece", "replacing", "sweep_abandoned", "write_cog", "write_rows"]
+__all__ = [
+    "WRITE_FAULTS",
+    "ByteLayer",
+    "Piece",
+    "copy_cog",
+    "replacing",
+    "sweep_abandoned",
+    "write_cog",
+    "write_rows",
+]
 
 _BLOCK = 512
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
@@ -40,7 +49,8 @@ _TOKEN = re.compile(r"(\d+)\.[0-9a-f]{8}\.part")
 # Bytes behind each tile of a Cloud Optimized GeoTIFF: its last four again.
 _TRAILER = 4
 # GDAL through rasterio: some failures of a copy come as SystemError.
-_WRITE_FAULTS: tuple[type[Exception], ...] = (OSError, SystemError, *READ_FAULTS)
+WRITE_FAULTS: tuple[type[Exception], ...] = (OSError, SystemError, *READ_FAULTS)
+"""What comes of a file that cannot be written."""
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -89,7 +99,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield beside
         os.replace(beside, path)
-    except _WRITE_FAULTS as error:
+    except WRITE_FAULTS as error:
         raise OutputError(_cannot_write(path, error)) from error
     finally:
         for leftover in path.parent.glob(f"{glob.escape(beside.name)}*"):
@@ -198,23 +208,47 @@ def write_cog(
     # Noise does not shrink, however long one tries: a confidence of 67 Mpixel takes 34 MB in 2.2 s
     # at level 6, and 36 MB in 0.9 s at level 1. Classes take 5 MB in 1.5 s, and 8 MB in 0.9 s.
     options = {
-        "COMPRESS": "DEFLATE",
         "LEVEL": "6" if classes else "1",
-        "BLOCKSIZE": str(_BLOCK),
-        "BIGTIFF": "IF_SAFER",
         "OVERVIEW_RESAMPLING": "MODE" if classes else "AVERAGE",
-        "NUM_THREADS": "ALL_CPUS",
     }
     recipe = _vrt(output, pieces)
     with replacing(path) as beside, _quiet():
         vrt = beside.with_name(beside.name + ".vrt")
         vrt.write_bytes(recipe)
-        rasterio.shutil.copy(str(vrt), str(beside), driver="COG", **options)
+        _copy_cog(vrt, beside, options)
         # GDAL's own sidecar would be lost with the name; what it holds goes into ours.
         beside.with_name(beside.name + ".aux.xml").unlink(missing_ok=True)
-        _check_complete(beside)
         geo = _lost_georeference(beside, geobox)
     write_bytes(path.with_name(path.name + ".aux.xml"), _pam(output, geo))
+
+
+def copy_cog(source: Path, path: Path, **options: str) -> None:
+    """Copy a raster into a Cloud Optimized GeoTIFF with tiles of 512 pixels, in deflate.
+
+    Args:
+        source: What is copied; overviews beside it are taken over.
+        path: Where it goes.
+        options: More of GDAL's COG driver: LEVEL, PREDICTOR, OVERVIEW_RESAMPLING.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with replacing(path) as beside, _quiet():
+        _copy_cog(source, beside, options)
+
+
+def _copy_cog(source: Path, beside: Path, options: Mapping[str, str]) -> None:
+    rasterio.shutil.copy(
+        str(source),
+        str(beside),
+        driver="COG",
+        COMPRESS="DEFLATE",
+        BLOCKSIZE=str(_BLOCK),
+        BIGTIFF="IF_SAFER",
+        NUM_THREADS="ALL_CPUS",
+        **options,
+    )
+    _check_complete(beside)
 
 
 @contextlib.contextmanager

@@ -73,10 +73,12 @@ def draw_dataset(
     listener.begin_dataset(recipe, out)
     folders = []
     for number, drawn in _scenes(recipe):
-        folder = scene_folder(recipe, out, number)
+        folder = scene_folder(out, number)
         if _is_there(drawn, folder):
             listener.kept(number, folder)
         else:
+            # The table tells of the scenes that stand there, or is not there.
+            (out / TABLE_FILE).unlink(missing_ok=True)
             draw(drawn, folder, listener.scene(number))
         folders.append(folder)
     _write_table(recipe, out, folders)
@@ -84,9 +86,9 @@ def draw_dataset(
     return folders
 
 
-def scene_folder(recipe: DatasetRecipe, out: Path, number: int) -> Path:
+def scene_folder(out: Path, number: int) -> Path:
     """Where scene `number` goes; names sort as numbers do."""
-    return out / f"scene-{number:0{max(len(str(len(recipe))), 4)}}"
+    return out / f"scene-{number:06}"
 
 
 def _scenes(recipe: DatasetRecipe) -> Iterator[tuple[int, GridRecipe]]:

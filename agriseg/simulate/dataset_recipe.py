@@ -24,7 +24,7 @@ from agriseg.simulate.recipe_file import KINDS, nearest, typed
 __all__ = ["DatasetRecipe", "dataset_from"]
 
 _OWN = ("kind", "of", "scenes", "seed")
-_MOST_SCENES = 1_000_000
+_MOST_SCENES = 999_999
 # Drawn numbers are rounded to so many digits: finer steps make no other scene.
 _DIGITS = 4
 
@@ -40,8 +40,8 @@ class DatasetRecipe:
         scenes: How many.
         seed: Whole number from which all that is random follows.
         of: The kind of the scenes, a key of `recipe_file.KINDS`.
-        values: For each field of that kind what it can be: one value for all; (low, high) of
-            numbers for anything between; otherwise one of several.
+        values: For each field of that kind what it can be: one value for all; two numbers for
+            anything between; otherwise a list or tuple to choose from. Kept as tuples.
 
     Raises:
         OptionError: A value makes no scene; the message says which scene, and what to give.
@@ -50,11 +50,22 @@ class DatasetRecipe:
     scenes: int
     seed: int = FieldRecipe.seed
     of: str = FieldRecipe.kind
-    values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _check_whole("scenes", self.scenes, 1, _MOST_SCENES)
         _check_whole("seed", self.seed, 0, 2**63 - 1)
+        if not isinstance(self.of, str) or self.of not in KINDS:
+            raise OptionError(f"recipe: of is {shown(self.of)}; possible are {', '.join(KINDS)}")
+        kind = KINDS[self.of]
+        possible = [*_OWN, *(f.name for f in fields(kind) if f.name != "seed")]
+        unknown = next((key for key in self.values if key not in possible or key in _OWN), None)
+        if unknown is not None:
+            raise OptionError(
+                f"recipe: {shown(unknown)} is no key of a dataset; {nearest(unknown, possible)}"
+            )
+        checked = {key: _possible(kind, key, value) for key, value in self.values.items()}
+        object.__setattr__(self, "values", checked)
 
     def __len__(self) -> int:
         return self.scenes
@@ -103,24 +114,12 @@ def dataset_from(values: Mapping[str, object], where: str = "recipe") -> Dataset
     Raises:
         OptionError: A name is unknown, or a value makes no scene.
     """
-    of = values.get("of", FieldRecipe.kind)
-    if not isinstance(of, str) or of not in KINDS:
-        raise OptionError(f"{where}: of is {shown(of)}; possible are {', '.join(KINDS)}")
-    kind = KINDS[of]
     if "scenes" not in values:
         raise OptionError(f"{where}: scenes is missing; give the number of scenes, as 'scenes: 50'")
-    possible = [*_OWN, *(f.name for f in fields(kind) if f.name != "seed")]
-    unknown = next((key for key in values if key not in possible), None)
-    if unknown is not None:
-        raise OptionError(
-            f"{where}: {shown(unknown)} is no key of a dataset; {nearest(unknown, possible)}"
-        )
+    own: dict[str, Any] = {key: values[key] for key in _OWN if key in values and key != "kind"}
     try:
         return DatasetRecipe(
-            scenes=values["scenes"],  # type: ignore[arg-type]
-            seed=values.get("seed", FieldRecipe.seed),  # type: ignore[arg-type]
-            of=of,
-            values={k: _possible(kind, k, v) for k, v in values.items() if k not in _OWN},
+            **own, values={key: value for key, value in values.items() if key not in _OWN}
         )
     except OptionError as error:
         raise OptionError(f"{where}: {str(error).removeprefix('recipe: ')}") from error
@@ -128,7 +127,7 @@ def dataset_from(values: Mapping[str, object], where: str = "recipe") -> Dataset
 
 def _possible(kind: type[GridRecipe], key: str, value: object) -> tuple[Any, ...]:
     """What a key can be, checked against its limits alone; scenes are checked as wholes later."""
-    many = value if isinstance(value, list) else [value]
+    many = value if isinstance(value, list | tuple) else [value]
     if not many:
         raise OptionError(f"recipe: {key} is an empty list; give a value, or some to choose from")
     checked = tuple(typed(kind, key, one, "recipe") for one in many)

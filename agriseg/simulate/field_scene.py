@@ -20,7 +20,7 @@ from agriseg.simulate.rasters import STRIP, draw_strips
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import SENSORS
 from agriseg.simulate.truth import Truth, write_truth
-from agriseg.threads import in_threads
+from agriseg.threads import together
 
 __all__ = ["FieldDrawing"]
 
@@ -117,8 +117,7 @@ class FieldDrawing:
             labels_and_what_needs_them,
             lambda: instances.copy_to(nest / "instances.tif"),
         ]
-        for _ in in_threads(lambda task: task(), tasks, work.threads, "simulate"):
-            pass
+        together(tasks, work.threads, "simulate")
         return Found(truths[0].pixels, {"plant": len(instances), "row": truths[0].rows})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,7 @@ __all__ = ["read_flat", "shown"]
 
 # A recipe with a comment to each line has two kilobytes.
 _MOST_BYTES = 64 * 1024
+_OLD_NUMBER = re.compile(r"[-+]?0[0-9_box]|.*:")
 # Of a value or a key that is repeated in a message.
 _MOST_SHOWN = 60
 
@@ -81,6 +83,7 @@ def _values(text: str, where: str) -> dict[str, object]:
                 raise OptionError(
                     f"{where}: {shown(key)} stands there twice, again on line {line}; leave one"
                 )
+            _refuse_old_numbers(value_node, f"{where}: the value of {shown(key)} on line {line}")
             try:
                 found[key] = loader.construct_object(value_node, deep=True)
             except ValueError as error:
@@ -94,6 +97,16 @@ def _values(text: str, where: str) -> dict[str, object]:
         said = getattr(error, "problem", None) or "it cannot be parsed"
         raise OptionError(f"{where} is not YAML{line_words} ({said}); {example}") from error
     return found
+
+
+def _refuse_old_numbers(node: yaml.Node, what: str) -> None:
+    """YAML 1.1 reads 0512 as 330 and 1:30 as 90; nobody means that."""
+    for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        is_number = part.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        if is_number and _OLD_NUMBER.match(str(part.value)):
+            raise OptionError(
+                f"{what} is {shown(part.value)}; write a plain number, as 512 or 0.75"
+            )
 
 
 def _refuse_structure(text: str, where: str) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from agriseg.errors import OptionError
 from agriseg.geobox import GeoBox
+from agriseg.simulate.flat_yaml import shown
 
 __all__ = ["GRID_LIMITS", "GridRecipe", "Limits"]
+
+_CRS_BEGINS = ("EPSG:", "ESRI:", "IAU", "OGC:", "URN:", "+PROJ", "+INIT", "PROJ", "BOUND", "{")
 
 Limits = Mapping[str, tuple[float, float, str]]
 """Least and greatest value of each number, and what to give instead of one outside."""
@@ -78,18 +82,23 @@ class GridRecipe:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            self.check(field.name, getattr(self, field.name))
-        try:
-            crs = CRS.from_user_input(self.crs)
-        except CRSError as error:
-            raise OptionError(
-                f"recipe: crs {self.crs!r} is not a coordinate system; "
-                "a name such as 'EPSG:32633' is needed"
-            ) from error
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):
+                # Numbers of numpy become those of Python, which YAML knows.
+                value = value.item()
+                object.__setattr__(self, field.name, value)
+            self.check(field.name, value)
+        crs = _crs(self.crs)
         if not crs.is_projected or crs.linear_units_factor[1] != 1.0:
             raise OptionError(
                 f"recipe: crs {self.crs!r} does not count in metres; "
                 "a projected system is needed, as the UTM zone 'EPSG:32633'"
+            )
+        if not self.geobox.is_true_to_scale:
+            raise OptionError(
+                f"recipe: crs {self.crs!r} stretches what lies at {self.left_m:g}, {self.top_m:g}, "
+                "so its metres are none on the ground; give a system for that place, as a UTM "
+                "zone, or another left_m and top_m"
             )
 
     @classmethod
@@ -105,14 +114,22 @@ class GridRecipe:
                 raise OptionError(
                     f"recipe: {name} {value!r} is unknown; possible are {', '.join(possible)}"
                 )
-        elif name != "crs":
+        elif name == "crs":
+            if not isinstance(value, str):
+                raise OptionError(
+                    f"recipe: crs is {value!r}; a text is needed, as 'EPSG:{value}'"
+                    if isinstance(value, int)
+                    else f"recipe: crs is {value!r}; a text such as 'EPSG:32633' is needed"
+                )
+            _crs(value)
+        else:
             _check_number(name, value, cls.__dataclass_fields__[name].type == "int", cls.limits)
 
     @cached_property
     def geobox(self) -> GeoBox:
         """The grid of the raster."""
         transform = Affine(self.gsd_m, 0.0, self.left_m, 0.0, -self.gsd_m, self.top_m)
-        return GeoBox(CRS.from_user_input(self.crs), transform, self.width, self.height)
+        return GeoBox(_crs(self.crs), transform, self.width, self.height)
 
     @property
     def size_m(self) -> tuple[float, float]:
@@ -120,12 +137,29 @@ class GridRecipe:
         return self.width * self.gsd_m, self.height * self.gsd_m
 
 
+@lru_cache(maxsize=64)
+def _crs(text: str) -> CRS:
+    """A coordinate system by name, WKT or PROJ string; never by address, which GDAL would fetch."""
+    named = text.strip().upper()
+    try:
+        if not named.startswith(_CRS_BEGINS):
+            raise CRSError("neither a name nor a definition")
+        return CRS.from_user_input(text)
+    except (CRSError, ValueError) as error:
+        raise OptionError(
+            f"recipe: crs {shown(text)} is not a coordinate system; "
+            "a name such as 'EPSG:32633' is needed"
+        ) from error
+
+
 def _check_number(name: str, value: object, whole: bool, limits: Limits) -> None:
     kind = "a whole number" if whole else "a number"
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise OptionError(f"recipe: {name} is {value!r}; {kind} is needed")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise OptionError(f"recipe: {name} is {value}; a finite number is needed")
     low, high, advice = limits[name]
     if not low <= value <= high:
-        raise OptionError(f"recipe: {name} is {value}; {low:g} to {high:g} is possible: {advice}")
+        raise OptionError(
+            f"recipe: {name} is {shown(value)}; {low:g} to {high:g} is possible: {advice}"
+        )

@@ -12,9 +12,9 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.io import DatasetWriter
-from rasterio.shutil import copy as copy_raster
 
 from agriseg.geobox import Window
+from agriseg.raster.writer import copy_cog
 from agriseg.simulate.drawing import CACHE_BYTES
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.plants import Plants, largest_plant_m
@@ -102,18 +102,7 @@ class Instances:
     def copy_to(self, path: Path) -> None:
         """Write the raster as a Cloud Optimized GeoTIFF."""
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-            copy_raster(
-                str(self.raster),
-                str(path),
-                driver="COG",
-                COMPRESS="DEFLATE",
-                LEVEL="6",
-                PREDICTOR="NO",
-                BLOCKSIZE="512",
-                BIGTIFF="IF_SAFER",
-                OVERVIEW_RESAMPLING="NEAREST",
-                NUM_THREADS="ALL_CPUS",
-            )
+            copy_cog(self.raster, path, LEVEL="6", PREDICTOR="NO", OVERVIEW_RESAMPLING="NEAREST")
 
 
 class Numbering(contextlib.AbstractContextManager["Numbering"]):

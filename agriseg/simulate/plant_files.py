@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,7 +55,7 @@ def write_plants(path: Path, recipe: FieldRecipe, instances: Instances) -> int:
     Raises:
         OutputError: The file cannot be written.
     """
-    return write_polygons(path, _polygons(recipe, instances), recipe.geobox.crs, layer="plants")
+    return _written(path, _polygons(recipe, instances), recipe, "plants")
 
 
 def write_stems(path: Path, recipe: FieldRecipe, instances: Instances, labels: Path) -> int:
@@ -66,8 +67,13 @@ def write_stems(path: Path, recipe: FieldRecipe, instances: Instances, labels: P
     Raises:
         OutputError: The file cannot be written.
     """
-    stems = _stems(recipe, instances, labels)
-    return write_polygons(path, stems, recipe.geobox.crs, layer="stems")
+    return _written(path, _stems(recipe, instances, labels), recipe, "stems")
+
+
+def _written(path: Path, batches: Generator[PolygonBatch], recipe: FieldRecipe, layer: str) -> int:
+    """Write a layer; GDAL's settings are this thread's, so `batches` must not outlive the call."""
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), contextlib.closing(batches):
+        return write_polygons(path, batches, recipe.geobox.crs, layer=layer)
 
 
 def traced_pixels(recipe: FieldRecipe) -> int:
@@ -112,14 +118,14 @@ def _on_map(recipe: FieldRecipe, plants: Plants) -> Floats:
 # Polygons --------------------------------------------------------------------------------------
 
 
-def _polygons(recipe: FieldRecipe, instances: Instances) -> Iterator[PolygonBatch]:
+def _polygons(recipe: FieldRecipe, instances: Instances) -> Generator[PolygonBatch]:
     """All plants that show a pixel, band by band.
 
     The numbers of the plants that begin in a band of rows follow each other, and none of them ends
     farther below than twice the reach of a plant: each is traced in one piece.
     """
     rows, span = _bands(recipe)
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(instances.raster) as raster:
+    with rasterio.open(instances.raster) as raster:
         for row in range(0, recipe.height, rows):
             end = min(row + rows, recipe.height)
             before, wanted = instances.between(row, end)
@@ -191,10 +197,10 @@ def _rect(recipe: FieldRecipe, left: int, top: int, right: int, bottom: int) -> 
 # Stems -----------------------------------------------------------------------------------------
 
 
-def _stems(recipe: FieldRecipe, instances: Instances, labels: Path) -> Iterator[PolygonBatch]:
+def _stems(recipe: FieldRecipe, instances: Instances, labels: Path) -> Generator[PolygonBatch]:
     """The plants whose stem lies inside the outline, part by part of the field."""
     reach = reach_px(recipe)
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(labels) as raster:
+    with rasterio.open(labels) as raster:
         for row in range(0, recipe.height, _PART_ROWS):
             end = min(row + _PART_ROWS, recipe.height)
             before, shown = instances.between(row - reach, end + reach)

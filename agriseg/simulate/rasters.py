@@ -1,4 +1,4 @@
-"""A simulated field as two Cloud Optimized GeoTIFFs, drawn and written strip by strip."""
+"""A simulated field drawn strip by strip, and put together as Cloud Optimized GeoTIFFs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetWriter
-from rasterio.shutil import copy as copy_raster
 
 from agriseg.geobox import Window
-from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
+from agriseg.raster.writer import ByteLayer, Piece, copy_cog, write_cog, write_rows
 from agriseg.simulate.drawing import CACHE_BYTES
 from agriseg.simulate.field import LEGEND, render
 from agriseg.simulate.instances import Numbering
@@ -70,21 +69,11 @@ class Drawn:
         """Write the reflectance: uint16, scale 1e-4, nodata 65535.
 
         Raises:
-            OSError, RasterioError: From GDAL: it cannot be written.
+            OutputError: It cannot be written.
         """
         is_small = self.recipe.width * self.recipe.height <= _SMALL
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-            copy_raster(
-                str(self.plain),
-                str(path),
-                driver="COG",
-                COMPRESS="DEFLATE",
-                LEVEL="9" if is_small else "2",
-                PREDICTOR="YES",
-                BLOCKSIZE="512",
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS="ALL_CPUS",
-            )
+            copy_cog(self.plain, path, LEVEL="9" if is_small else "2", PREDICTOR="YES")
 
     def write_labels(self, path: Path, image: str) -> None:
         """Write the labels: uint8 with a palette, nodata 255, and an .aux.xml beside it.

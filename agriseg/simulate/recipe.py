@@ -191,7 +191,7 @@ class FieldRecipe(GridRecipe):
             other = CROPS[self.neighbour_crop].row_spacing_m
             if other < spacing:
                 name, spacing = f"the rows of {self.neighbour_crop} are", other
-        if self.gsd_m * 3 > spacing:
+        if self.gsd_m * 3 > spacing + 1e-9:
             raise OptionError(
                 f"recipe: gsd_m is {self.gsd_m} and {name} {spacing}; rows are "
                 "seen only where three pixels or more lie between two: give a finer gsd_m"

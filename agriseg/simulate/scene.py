@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import psutil
-from rasterio.errors import RasterioError
 
 from agriseg.errors import OutputError
-from agriseg.raster.writer import HOST, write_bytes
+from agriseg.raster.writer import HOST, WRITE_FAULTS, write_bytes
 from agriseg.simulate.drawing import Cost, Drawing, Found, Work
 from agriseg.simulate.field_scene import FieldDrawing
 from agriseg.simulate.grid_recipe import GridRecipe
@@ -128,6 +127,7 @@ def draw(
         OutputError: The folder cannot be written, or the disk has no room.
     """
     began = time.monotonic()
+    text = recipe_text(recipe)
     drawing, files = DRAWINGS[type(recipe)], outputs_of(recipe)
     threads = threads or cores()
     plan = Plan(recipe, out, drawing.cost(recipe, threads))
@@ -136,14 +136,23 @@ def draw(
         listener.begin(plan)
         work = Work(threads, block, listener.advance, listener.assembling)
         found = drawing.write(recipe, nest, work)
-        write_bytes(nest / RECIPE_FILE, recipe_text(recipe).encode())
-        # Without it nobody takes a mixture of old and new files for a whole scene.
-        (out / RECIPE_FILE).unlink(missing_ok=True)
+        write_bytes(nest / RECIPE_FILE, text.encode())
+        _clear(out)
         for name in files:
             os.replace(nest / name, out / name)
     made = Simulated(out, recipe, files, found, time.monotonic() - began)
     listener.end(made)
     return made
+
+
+def _clear(out: Path) -> None:
+    """Remove what stood in `out`: files of another kind, and statistics that programs left.
+
+    The recipe goes first: without it nobody takes a mixture of old and new for a whole scene.
+    """
+    names = dict.fromkeys(name for drawing in DRAWINGS.values() for name in drawing.outputs)
+    for name in (RECIPE_FILE, *names, *(f"{name}.aux.xml" for name in names)):
+        (out / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -165,7 +174,7 @@ def nest_in(out: Path) -> Iterator[Path]:
         # The writers speak of files in the nest, and of runs that go on where they stopped.
         said = str(error).replace(str(nest), str(out)).replace(": it goes on where it stopped", "")
         raise OutputError(said) from error
-    except (OSError, SystemError, RasterioError) as error:
+    except WRITE_FAULTS as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         said = said.replace(str(nest), str(out))
         raise OutputError(

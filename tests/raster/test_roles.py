@@ -290,7 +290,10 @@ def test_descriptions_may_carry_dates(roles: Roles) -> None:
     [
         (["red@668nm", "nir@0.84um"], ["red", "nir"]),
         (["red@t1", "red@T2"], ["red@t1", "red@T2"]),
-        (["red@20240512", "red@2024-06-01T10:20:31Z"], ["red@20240512", "red@2024-06-01T10:20:31Z"]),
+        (
+            ["red@20240512", "red@2024-06-01T10:20:31Z"],
+            ["red@20240512", "red@2024-06-01T10:20:31Z"],
+        ),
         (["red@user.farm", "nir@668"], ["red", "nir"]),
     ],
 )

@@ -13,7 +13,7 @@ import rasterio
 
 import agriseg
 from agriseg.errors import OptionError
-from agriseg.simulate import FieldRecipe
+from agriseg.simulate import FieldRecipe, dataset
 from agriseg.simulate.dataset import draw_dataset, scene_folder
 from agriseg.simulate.dataset_recipe import DatasetRecipe, dataset_from
 from agriseg.simulate.flat_yaml import read_flat
@@ -125,7 +125,7 @@ def test_a_dataset_is_drawn_and_goes_on(tmp_path: Path) -> None:
     assert all(scene.geobox.width == 48 for scene in scenes)
     with open(tmp_path / "dataset.csv", newline="") as file:
         table = list(csv.DictReader(file))
-    assert [line["folder"] for line in table] == ["scene-0001", "scene-0002", "scene-0003"]
+    assert [line["folder"] for line in table] == ["scene-000001", "scene-000002", "scene-000003"]
     for line in table:
         recipe = read_recipe(tmp_path / line["folder"] / "recipe.yaml")
         assert isinstance(recipe, FieldRecipe)
@@ -135,16 +135,16 @@ def test_a_dataset_is_drawn_and_goes_on(tmp_path: Path) -> None:
             assert image.shape == (40, 48)
 
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/scene.tif")}
-    (tmp_path / "scene-0002" / "labels.tif").unlink()
-    (tmp_path / "scene-0003" / "recipe.yaml").unlink()
-    before = (tmp_path / "scene-0002" / "scene.tif").read_bytes()
+    (tmp_path / "scene-000002" / "labels.tif").unlink()
+    (tmp_path / "scene-000003" / "recipe.yaml").unlink()
+    before = (tmp_path / "scene-000002" / "scene.tif").read_bytes()
     agriseg.simulate({**SMALL, "scenes": 4}, tmp_path)
     again = {path: path.stat().st_mtime_ns for path in kept}
     changed = {path.parent.name for path in kept if again[path] != kept[path]}
-    assert changed == {"scene-0002", "scene-0003"}
-    assert (tmp_path / "scene-0002" / "scene.tif").read_bytes() == before
-    assert (tmp_path / "scene-0002" / "labels.tif").exists()
-    assert (tmp_path / "scene-0004" / "scene.tif").exists()
+    assert changed == {"scene-000002", "scene-000003"}
+    assert (tmp_path / "scene-000002" / "scene.tif").read_bytes() == before
+    assert (tmp_path / "scene-000002" / "labels.tif").exists()
+    assert (tmp_path / "scene-000004" / "scene.tif").exists()
 
 
 def test_seed_and_size_take_the_place_of_the_recipe_s(tmp_path: Path) -> None:
@@ -153,13 +153,49 @@ def test_seed_and_size_take_the_place_of_the_recipe_s(tmp_path: Path) -> None:
     assert first[0].geobox.width == 32
     other = agriseg.simulate({**SMALL, "scenes": 1}, tmp_path / "b", seed=6, width=32)
     assert isinstance(other, list)
-    a, b = (read_recipe(tmp_path / name / "scene-0001" / "recipe.yaml") for name in "ab")
+    a, b = (read_recipe(tmp_path / name / "scene-000001" / "recipe.yaml") for name in "ab")
     assert a != b
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"of": "satelite"}, "of is 'satelite'; possible are field, satellite"),
+        ({"values": {"cropp": "beet"}}, "did you mean crop?"),
+        ({"values": {"seed": (5,)}}, "'seed' is no key of a dataset"),
+        ({"values": {"stage": (0.9, 0.1)}}, r"the lower end of a range comes first"),
+        ({"values": {"stage": "old"}}, "stage is 'old'; a number is needed"),
+    ],
+)
+def test_a_dataset_from_python_is_checked_too(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words.replace("?", r"\?")):
+        DatasetRecipe(3, **options)
+
+
+def test_a_dataset_from_python_takes_plain_values() -> None:
+    recipe = DatasetRecipe(3, values={"crop": "beet", "stage": [0.1, 0.2], "gap_share": (0, 0.1)})
+    assert recipe.values == {"crop": ("beet",), "stage": (0.1, 0.2), "gap_share": (0.0, 0.1)}
+    assert recipe.scene(2).crop == "beet"  # type: ignore[attr-defined]
+    assert len({recipe, recipe}) == 1
+
+
+def test_a_table_never_tells_of_other_scenes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agriseg.simulate(SMALL, tmp_path)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset, "draw", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        agriseg.simulate({**SMALL, "seed": 9}, tmp_path)
+    assert not (tmp_path / "dataset.csv").exists()
+
+
 def test_folders_sort_as_numbers_do() -> None:
-    names = [scene_folder(DatasetRecipe(20_000), Path("x"), n).name for n in (2, 30, 11_111)]
-    assert names == sorted(names) == ["scene-00002", "scene-00030", "scene-11111"]
+    names = [scene_folder(Path("x"), n).name for n in (2, 30, 111_111)]
+    assert names == sorted(names) == ["scene-000002", "scene-000030", "scene-111111"]
 
 
 def test_the_shipped_dataset_has_whole_recipes(tmp_path: Path) -> None:
@@ -168,4 +204,4 @@ def test_the_shipped_dataset_has_whole_recipes(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     one = dataset_from({**read_flat(CONFIGS / "training-set.yaml"), "scenes": 1})
     folders = draw_dataset(one.with_grid(64, 64), tmp_path)
-    assert [folder.name for folder in folders] == ["scene-0001"]
+    assert [folder.name for folder in folders] == ["scene-000001"]

@@ -3,10 +3,14 @@
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from rasterio.crs import CRS
 
 from agriseg.errors import OptionError
 from agriseg.simulate import FieldRecipe
+from agriseg.simulate.recipe_file import recipe_from, recipe_text
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,23 @@ def test_bad_recipe_says_found_expected_and_fix(options: dict[str, Any], words: 
     assert "\n" not in line
     for word in words:
         assert word in line
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    recipe = FieldRecipe(width=np.int64(320), stage=np.float32(0.25))
+    assert (recipe.width, recipe.stage) == (320, 0.25)
+    assert type(recipe.width) is int
+    assert recipe_from(yaml.safe_load(recipe_text(recipe))) == recipe
+
+
+def test_a_limit_itself_is_possible() -> None:
+    assert FieldRecipe(gsd_m=0.1, row_spacing_m=0.3).gsd_m == 0.1
+
+
+@pytest.mark.parametrize("crs", [32633, CRS.from_epsg(32633), None])
+def test_a_crs_is_a_text(crs: Any) -> None:
+    with pytest.raises(OptionError, match=r"crs is .*; a text"):
+        FieldRecipe(crs=crs)
 
 
 def test_grid_is_north_up_in_the_given_crs() -> None:

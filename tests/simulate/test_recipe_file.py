@@ -74,8 +74,14 @@ def test_the_sample_has_its_recipe() -> None:
         ("x" * 5000 + ": 1", ["holds only"]),
         ("? [1]\n: 2", ["a list"]),
         ("seed: " + "9" * 5000, ["seed"]),
+        ("left_m: " + "9" * 400, ["left_m is 999", "is possible"]),
+        ("width: 0512", ["'width' on line 1 is '0512'", "a plain number"]),
+        ("width: 1:30", ["'width' on line 1 is '1:30'"]),
+        ("crs: http://host/x.prj", ["'http://host/x.prj' is not a coordinate system"]),
+        ('crs: "EPSG:\\ud800"', ["is not a coordinate system"]),
+        ("crs: EPSG:3857", ["'EPSG:3857' stretches", "UTM"]),
     ],
-    ids=range(34),
+    ids=range(40),
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes, words: list[str]) -> None:
     path = written(tmp_path, text)

@@ -11,13 +11,16 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
+from rasterio._err import CPLE_AppDefinedError
 
 import agriseg
 from agriseg.errors import OptionError, OutputError
 from agriseg.raster.writer import HOST
 from agriseg.simulate import LEGEND, FieldRecipe, rasters, scene
 from agriseg.simulate.recipe_file import read_recipe
+from agriseg.simulate.satellite.recipe import SatelliteRecipe
 from agriseg.simulate.scene import Plan, Simulated, draw, outputs_of
 from agriseg.simulate.spectra import SENSORS
 
@@ -242,7 +245,7 @@ def test_seeds_make_different_fields_of_one_kind(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "recipe.yaml").seed == 2
 
 
-@pytest.mark.parametrize("moment", ["render", "copy_raster", "write_cog"])
+@pytest.mark.parametrize("moment", ["render", "copy_cog", "write_cog"])
 def test_a_fault_in_the_middle_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -260,6 +263,27 @@ def test_a_fault_in_the_middle_leaves_what_was_there(
         draw(SMALL, tmp_path, Told())
     assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
     assert (tmp_path / "scene.tif").read_text() == "an older scene"
+
+
+def test_a_disk_that_fills_up_while_files_are_assembled_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise CPLE_AppDefinedError(1, 1, "TIFFAppendToStrip: write error at scanline 5")
+
+    monkeypatch.setattr(rasterio.shutil, "copy", full)
+    with pytest.raises(OutputError, match=r"cannot be written") as caught:
+        draw(SMALL, tmp_path, Told())
+    assert ".simulating" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scene_of_another_kind_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    draw(SMALL, tmp_path, Told())
+    (tmp_path / "scene.tif.aux.xml").write_text("statistics of the old one")
+    (tmp_path / "notes.txt").write_text("mine")
+    made = draw(SatelliteRecipe(width=40, height=32), tmp_path, Told())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*made.files, "notes.txt"])
 
 
 def test_what_a_killed_run_left_goes_away(tmp_path: Path) -> None:
