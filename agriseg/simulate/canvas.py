@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.simulate.noise import Floats, Ints
+from agriseg.simulate.rocks import Rocks, rock_surface
 from agriseg.simulate.shapes import Blades, Domes
 
 __all__ = ["Canvas", "Sun", "Surface"]
 
 Float32 = NDArray[np.float32]
+Shapes = Blades | Domes | Rocks
 
 # Shapes are drawn in batches of equal square patches; a shape takes the next larger patch.
 _PATCHES = (
@@ -93,7 +95,7 @@ class Canvas:
     def __post_init__(self) -> None:
         self._top = np.zeros(self.width * self.height, dtype=np.float32)
 
-    def draw(self, shapes: Blades | Domes) -> None:
+    def draw(self, shapes: Shapes) -> None:
         """Draw `shapes`; where two are equally high, the later one is seen."""
         if isinstance(shapes, Blades):
             reach = 0.5 * shapes.length_m * (1.0 + 2.0 * np.abs(shapes.bend)) + shapes.half_m
@@ -116,7 +118,7 @@ class Canvas:
                 some = members[start : start + batch]
                 self._draw_batch(shapes.take(some), col[some] - half, row[some] - half, patch)
 
-    def _draw_batch(self, shapes: Blades | Domes, col: Ints, row: Ints, patch: int) -> None:
+    def _draw_batch(self, shapes: Shapes, col: Ints, row: Ints, patch: int) -> None:
         offsets = np.arange(patch)
         cols, rows = col[:, None] + offsets, row[:, None] + offsets
         # Double precision until the shape's own place is taken off, single after: a wide field
@@ -138,16 +140,17 @@ class Canvas:
         near = np.flatnonzero(_near(shapes, n, along, across))
         n, at = n.take(near), at.take(near)
         along, across = along.take(near), across.take(near)
-        hits = (
-            _blade_hits(shapes, n, at, along, across, self.sun)
-            if isinstance(shapes, Blades)
-            else _dome_hits(shapes, n, at, along, across, self.sun)
-        )
+        if isinstance(shapes, Blades):
+            hits = _blade_hits(shapes, n, at, along, across, self.sun)
+        elif isinstance(shapes, Domes):
+            hits = _dome_hits(shapes, n, at, along, across, self.sun)
+        else:
+            hits = _rock_hits(shapes, n, at, along, across, self.sun)
         np.maximum.at(self._top, hits.at, hits.height_m)
         self._hits.append(hits)
 
     def _spans(
-        self, shapes: Blades | Domes, left: Floats, dy: Floats, col: Ints, row: Ints
+        self, shapes: Shapes, left: Floats, dy: Floats, col: Ints, row: Ints
     ) -> tuple[Ints, Ints]:
         """First sample and number of samples that a shape can reach in each line of its patch.
 
@@ -218,7 +221,7 @@ class Canvas:
         )
 
 
-def _near(shapes: Blades | Domes, n: Ints, along: Float32, across: Float32) -> NDArray[np.bool_]:
+def _near(shapes: Shapes, n: Ints, along: Float32, across: Float32) -> NDArray[np.bool_]:
     """Samples inside the bent strip or the square that holds shape `n`."""
     if not isinstance(shapes, Blades):
         limit = (1.2 * shapes.long_m).astype(np.float32).take(n)
@@ -326,5 +329,33 @@ def _dome_hits(domes: Domes, n: Ints, at: Ints, along: Float32, across: Float32,
         domes.material[n].astype(np.uint8),
         of("pale"),
         light * of("bright"),
+        np.broadcast_to(np.int32(-1), n.shape),
+    )
+
+
+def _rock_hits(rocks: Rocks, n: Ints, at: Ints, along: Float32, across: Float32, sun: Sun) -> _Hits:
+    """Shape, height and light of the samples `along` and `across` of blocks `n`."""
+
+    def of(name: str) -> Float32:
+        return np.asarray(getattr(rocks, name).astype(np.float32).take(n))
+
+    a, b = along / of("long_m"), across / of("short_m")
+    inside, height, fall_a, fall_b = rock_surface(rocks, n, a, b)
+    n, at = n.take(inside), at.take(inside)
+    tall = of("height_m")
+    slope_a, slope_b = -tall * fall_a / of("long_m"), -tall * fall_b / of("short_m")
+    cx, cy = of("cx"), of("cy")
+    light = _facing(slope_a * cx - slope_b * cy, slope_a * cy + slope_b * cx, sun)
+    # Tops are dry and pale, what lies low is moist.
+    light *= of("bright") * (np.float32(0.82) + np.float32(0.26) * height)
+    above = of("base_m") + tall * height
+    seen = np.flatnonzero(above > 0)
+    n = n.take(seen)
+    return _Hits(
+        at.take(seen),
+        above.take(seen) + np.float32(0.0005),
+        rocks.material.take(n).astype(np.uint8),
+        of("pale"),
+        light.take(seen),
         np.broadcast_to(np.int32(-1), n.shape),
     )

@@ -110,6 +110,9 @@ class Crop:
         sizes: Least and greatest size of a plant over that of the middling one.
         depth: How deep below the topmost leaf leaves keep the sun out, over the middling plant's
             size: infinite for leaves that stand close down to the ground.
+        ears_from: Stage from which ears stand above the leaves.
+        closed: How far below the mean of its neighbourhood half of the sky is left, over the
+            middling plant's size; 0 for plants that stand apart (see `light.openness`).
         glow: Share of `spectra.Palette.passed_on` that plants give each other where they cover the
             ground; most in near infrared.
     """
@@ -124,6 +127,8 @@ class Crop:
     sizes: tuple[float, float] = (0.35, 1.5)
     depth: float = math.inf
     glow: float = 0.0
+    closed: float = 0.0
+    ears_from: float = math.inf
 
     def form(self, stage: float) -> Form:
         """The form at `stage`, 0..1."""
@@ -192,12 +197,12 @@ _SOYBEAN: Final = _three(
 
 _CARROT: Final = _three(
     Form(
-        leaves, turn, inner, 0.12, 0.04, 0.30, 2.4, 0.60, height, 0.22, 0.16, 0.0006,
-        leaflets=9, scatter=0.03, unrest=0.07, pair_long=0.34, pair_turn=0.12, pair_from=0.34,
+        leaves, turn, inner, 0.10, 0.04, 0.30, 2.4, 0.60, height, 0.22, 0.16, 0.0006,
+        leaflets=9, scatter=0.05, unrest=0.11, pair_long=0.30, pair_turn=0.11, pair_from=0.42,
     )
     for leaves, turn, inner, height in (
         ((2, 4), 0.43, 0.45, 0.6),
-        ((5, 8), _GOLDEN_TURN, 0.40, 1.0),
+        ((4, 7), _GOLDEN_TURN, 0.40, 1.0),
         ((9, 14), _GOLDEN_TURN, 0.45, 1.3),
     )
 )  # fmt: skip
@@ -229,12 +234,12 @@ _SUNFLOWER: Final = _three(
 
 _BRASSICA: Final = _three(
     Form(
-        leaves, turn, inner, 0.33, petiole, -0.35, lobes, depth, height, 0.20, 0.08, 0.005,
+        leaves, turn, inner, 0.31, petiole, -0.15, lobes, depth, height, 0.20, 0.08, 0.0025,
         unrest=0.06,
     )
     for leaves, turn, inner, petiole, lobes, depth, height in (
-        ((3, 5), 0.41, 0.50, 0.35, 2.0, 0.05, 0.5),
-        ((6, 10), _GOLDEN_TURN, 0.40, 0.30, 3.5, 0.14, 0.6),
+        ((3, 5), 0.41, 0.45, 0.40, 2.0, 0.03, 0.5),
+        ((6, 10), _GOLDEN_TURN, 0.36, 0.36, 3.5, 0.08, 0.7),
         ((12, 18), _GOLDEN_TURN, 0.42, 0.22, 4.5, 0.16, 0.65),
     )
 )  # fmt: skip
@@ -250,6 +255,7 @@ CROPS: Final[dict[str, Crop]] = {
         sizes=(0.5, 1.2),
         depth=0.14,
         glow=0.6,
+        closed=0.4,
     ),
     "wheat": Crop(
         row_spacing_m=0.15,
@@ -260,8 +266,10 @@ CROPS: Final[dict[str, Crop]] = {
         stray=0.45,
         aside_m=0.01,
         sizes=(0.5, 1.25),
-        depth=0.28,
+        depth=0.9,
         glow=0.6,
+        closed=0.45,
+        ears_from=0.75,
     ),
     "soybean": Crop(
         row_spacing_m=0.5,
@@ -271,17 +279,18 @@ CROPS: Final[dict[str, Crop]] = {
         stray=0.25,
         aside_m=0.015,
         sizes=(0.5, 1.3),
-        depth=0.5,
+        depth=0.8,
         glow=0.6,
+        closed=0.4,
     ),
     "carrot": Crop(
         row_spacing_m=0.4,
         plant_spacing_m=0.05,
         radius_m=(0.05, 0.13, 0.22),
         forms=_CARROT,
-        stray=0.45,
-        aside_m=0.012,
-        sizes=(0.45, 1.3),
+        stray=0.75,
+        aside_m=0.014,
+        sizes=(0.35, 1.45),
         depth=0.3,
         glow=0.6,
     ),
@@ -292,8 +301,9 @@ CROPS: Final[dict[str, Crop]] = {
         forms=_POTATO,
         stray=0.15,
         sizes=(0.5, 1.3),
-        depth=0.5,
+        depth=0.8,
         glow=0.6,
+        closed=0.4,
     ),
     "sunflower": Crop(
         row_spacing_m=0.7,
@@ -329,7 +339,7 @@ WEEDS: Final = (
     # Round leaves along runners on the ground, as of bindweed or chickweed.
     Form(
         (24, 40), 0.2610, 0.70, 0.40, 0.30, 0.30, 1.0, 0.04, 0.16, 0.15, 0.06, 0.002,
-        stalk=0.64, scatter=0.05, unrest=0.13,
+        stalk=0.50, scatter=0.17, unrest=0.15,
     ),
     # A tall stem with toothed leaves, as of goosefoot.
     Form(
@@ -347,6 +357,11 @@ WEEDS: Final = (
     Form(
         (4, 9), _GOLDEN_TURN, 0.50, 0.12, 0.05, 0.20, 2.4, 0.60, 0.5, 0.20, 0.16, 0.0006,
         leaflets=7, unrest=0.06, pair_long=0.32, pair_turn=0.13, pair_from=0.25,
+    ),
+    # A grass whose shoots lie on the ground, as of crabgrass: short blades in all directions.
+    Form(
+        (7, 16), 0.19, 0.60, 0.0, 0.0, 0.25, 1.0, 0.0, 0.28, 0.35, 0.34, 0.0006,
+        linear=True, blade_m=0.0020, blade_share=0.014, peak=0.62, scatter=0.26, unrest=0.14,
     ),
 )  # fmt: skip
 """How weeds grow. The first two are those that the simulator has always drawn."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agriseg.geobox import Window
 from agriseg.legend import NODATA, Legend
-from agriseg.simulate import camera, ground, light, litter, shapes
+from agriseg.simulate import camera, clods, ears, ground, light, litter, shapes
 from agriseg.simulate.canvas import Canvas, Sun, Surface
 from agriseg.simulate.crops import CROPS
 from agriseg.simulate.instances import plants_of_pixels
@@ -116,14 +116,24 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     if other is not None:
         glow = np.where(other, np.float32(CROPS[recipe.neighbour_crop].glow), glow)
     drawn = drawn.inner(margin)
+    closed_m = CROPS[recipe.crop].closed * recipe.plant_radius_m
     shade = light.expand(ground.tree_shade(recipe, xs, ys, sun), _SAMPLES)
     lit = _Light(
         sun=drawn.light * (1.0 - hidden) * (1.0 - shade),
-        sky=light.openness(drawn.height_m, _SAMPLES),
+        sky=light.openness(drawn.height_m, _SAMPLES, closed_m),
         leak=hidden * (1.0 - shade),
         passed=light.cover(drawn.material >= CROP, _SAMPLES) * (1.0 - shade) * glow,
     )
-    pixels = _reflect(_seen(recipe), drawn, lit, *ground.soil(recipe, xs, ys, sun))
+    if recipe.diffuse or recipe.roughness:
+        _soften(recipe, drawn, lit)
+    pixels = _reflect(
+        _seen(recipe),
+        drawn,
+        lit,
+        *ground.soil(recipe, xs, ys, sun),
+        recipe.diffuse,
+        recipe.senescence,
+    )
     haze = slice(light.HAZE_REACH, -light.HAZE_REACH)
     pixels = light.blur(pixels, recipe.blur_px)[:, haze, haze]
     pixels = camera.take(recipe, window, pixels)
@@ -135,6 +145,31 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     classes = CLASS_OF[plants.material]
     instances = plants_of_pixels(drawn.plant[core, core], labels, plants, classes, _SAMPLES)
     return Rendering(pixels, labels, valid, instances)
+
+
+def penumbra_m(recipe: FieldRecipe) -> float:
+    """Height over which a shadow goes from none to full; haze spreads the sun, clods are sharp."""
+    sharp = light.PENUMBRA_M - 0.005 * recipe.roughness
+    return sharp + 0.02 * recipe.diffuse
+
+
+def _soften(recipe: FieldRecipe, drawn: Surface, lit: _Light) -> None:
+    """Change the light, in place, to that of a clouded sky and of ground full of crevices."""
+    if recipe.diffuse:
+        # The sky is brightest where the sun is: leaves that face it stand out a little still.
+        facing = drawn.light - np.float32(1)
+        facing *= np.float32(0.4 * recipe.diffuse)
+        facing += np.float32(1)
+        lit.sky[:] *= facing
+    if recipe.roughness:
+        step = recipe.gsd_m / _SAMPLES
+        reach = min(max(round(0.012 / step), 1), light.HAZE_REACH * _SAMPLES)
+        leafy = drawn.material >= CROP
+        # Leaves hang over the ground, and make no crevices.
+        deep = light.crevices(np.where(leafy, np.float32(0), drawn.height_m), reach, step)
+        deep[leafy] = 1
+        lit.sky[:] *= deep
+        lit.sun[:] *= np.float32(0.3) + np.float32(0.7) * deep
 
 
 def _neighbours(recipe: FieldRecipe, xs: Floats, ys: Floats) -> NDArray[np.bool_] | None:
@@ -161,6 +196,7 @@ def _hidden(
             height_limit_m(recipe),
             margin,
             depth_m,
+            penumbra_m(recipe),
         )
 
     own = CROPS[recipe.crop].depth * recipe.plant_radius_m
@@ -217,19 +253,30 @@ def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> tuple[Canvas, Plants
         window.col_off * gsd, window.row_off * gsd, window.col_end * gsd, window.row_end * gsd
     )
     around = rect.grown(shapes.leaf_reach(recipe) * largest_plant_m(recipe))
-    canvas.draw(shapes.clods(recipe, rect.grown(0.1)))
+    if recipe.roughness == 0:
+        canvas.draw(shapes.clods(recipe, rect.grown(0.1)))
     canvas.draw(shapes.stones(recipe, rect.grown(0.1)))
     canvas.draw(shapes.straws(recipe, rect.grown(0.25)))
+    for some in clods.broken(recipe, rect):
+        canvas.draw(some)
     canvas.draw(litter.crumbs(recipe, rect.grown(0.05)))
     canvas.draw(litter.more_stones(recipe, rect.grown(0.1)))
     canvas.draw(litter.more_straws(recipe, rect.grown(0.3)))
     plants = field_plants(recipe, around)
     canvas.draw(shapes.leaves(recipe, plants))
+    if CROPS[recipe.crop].ears_from < recipe.stage:
+        canvas.draw(ears.ears(recipe, plants))
     return canvas, plants
 
 
 def _reflect(
-    seen: Palette, drawn: Surface, lit: _Light, colour: Float32, rough: Float32
+    seen: Palette,
+    drawn: Surface,
+    lit: _Light,
+    colour: Float32,
+    rough: Float32,
+    diffuse: float,
+    dried: float,
 ) -> Float32:
     """Reflectance of pixels (bands, height, width).
 
@@ -239,6 +286,8 @@ def _reflect(
         lit: Their light.
         colour: Reflectance of the bare ground, (bands, height, width) of the pixels.
         rough: Sunlight on the rough ground over that on a level one, (height, width).
+        diffuse: Share of the sun's light that comes from the sky instead.
+        dried: How far the crop has dried, 0..1.
     """
     # Pixels with a plant, straw or stone in them; the others need no look at single samples.
     leafy = drawn.material > CLOD
@@ -256,9 +305,12 @@ def _reflect(
         ground_light.append(light.gather(np.where(leafy, np.float32(0), part), _SAMPLES))
         on_leaves.append(np.stack([part[corner].take(at) for corner in corners]) * here)
     ground_light[0] *= rough
+    if diffuse:
+        # Hollows see less of the sky, by about as much as slopes see less of the sun.
+        ground_light[1] *= 1.0 + np.float32(0.6 * diffuse) * (rough - np.float32(1))
     out = np.empty(colour.shape, dtype=np.float32)
     for band, plane in enumerate(out):
-        share = light.shares(seen, band)
+        share = light.shares(seen, band, diffuse, dried)
         shares = (share.direct, share.sky, share.leak, share.passed)
         np.multiply(_weighed(ground_light, shares), colour[band], out=plane)
         low, high = (seen.endmembers[:, pale, band] for pale in (0, 1))

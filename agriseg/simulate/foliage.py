@@ -97,6 +97,8 @@ def _varied(recipe: FieldRecipe, plants: Plants, blades: Blades, plant: Ints, le
     pale = weed * 0.30 * of_species("species.pale") + 0.13 * normal(seed, "plant.tint", plants.key)
     bright = weed * 0.16 * of_species("species.bright")
     bright += 0.07 * normal(seed, "plant.bright", plants.key)
+    # Leaves of a plant differ too: in age, in dust, in what they have caught of light.
+    own = normal(seed, "leaf.tint", plants.key[plant], leaf)
     # One species in three is red in part of its plants; of a crop, the odd starved plant.
     chance = np.where(weed > 0, np.maximum(of_species("species.red") - 0.3, 0.0), 0.02)
     red = uniform(seed, "plant.red", plants.key) < much * chance
@@ -104,8 +106,8 @@ def _varied(recipe: FieldRecipe, plants: Plants, blades: Blades, plant: Ints, le
     return replace(
         blades,
         material=np.where(red[plant] & some, blades.material + TO_RED, blades.material),
-        pale=np.clip(blades.pale + much * pale[plant], 0.0, 1.0),
-        bright=np.maximum(blades.bright * (1.0 + much * bright[plant]), 0.5),
+        pale=np.clip(blades.pale + much * (pale[plant] + 0.16 * own), 0.0, 1.0),
+        bright=np.maximum(blades.bright * (1.0 + much * (bright[plant] - 0.10 * own)), 0.5),
     )
 
 

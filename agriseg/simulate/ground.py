@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.simulate.canvas import Sun
+from agriseg.simulate.cracks import crack_light
 from agriseg.simulate.noise import (
     Floats,
     cos_sin,
@@ -58,17 +59,29 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     light = _relief_light(recipe, xs, ys, sun)
     light = (light - 1.0) * (1.0 - 0.6 * track) + 1.0 + 0.07 * lugs
     light *= 1.0 + 0.05 * groove * (1.0 - track)
+    if recipe.cracks:
+        light *= crack_light(recipe, xs, ys)
 
     wet = recipe.moisture + 0.45 * noise_grid(seed, "soil.slope", xs, ys, 19.0)
     wet += 0.30 * noise_grid(seed, "soil.wet", xs, ys, 6.0)
     wet += 0.13 * noise_grid(seed, "soil.damp", xs, ys, 1.3)
     wet += 0.10 * noise_grid(seed, "soil.spot", xs, ys, 0.21) + 0.16 * track
     wet = np.clip(wet, 0.0, 1.0).astype(np.float32)
+    if recipe.patchiness:
+        wet = np.clip(wet + _patches(recipe, xs, ys, groove), 0.0, 1.0).astype(np.float32)
     tone = 1.0 + 0.09 * noise_grid(seed, "soil.tone", xs, ys, 2.9)
     tone += 0.06 * noise_grid(seed, "soil.crumb", xs, ys, 0.07)
     tone += 0.04 * noise_grid(seed, "soil.grain", xs, ys, 0.031)
     for scale, _, _ in _crumbs(recipe.gsd_m):
         tone += 0.07 * noise_grid(seed, f"soil.tone.{scale}", xs, ys, 0.8 * scale)
+    if recipe.roughness:
+        # Grains and crumbs of other rock and other dampness, as fine as pixels.
+        grain = noise_grid(seed, "soil.speck", xs, ys, max(1.3 * recipe.gsd_m, 0.003))
+        tone += 0.16 * recipe.roughness * grain
+    if recipe.patchiness:
+        land = noise_grid(seed, "soil.land", xs, ys, 7.7)
+        land += 0.6 * noise_grid(seed, "soil.wash", xs, ys, 2.1)
+        tone += 0.22 * recipe.patchiness * land
     # Iron and humus shift the colour a little; red soil is darker in blue.
     hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
     seen = palette(recipe.sensor, soil=recipe.soil)
@@ -82,6 +95,15 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
         turned *= tone
         plane *= turned
     return colour, light.astype(np.float32, copy=False)
+
+
+def _patches(recipe: FieldRecipe, xs: Floats, ys: Floats, groove: Float32) -> Float32:
+    """Wetness beyond the usual: hollows, drying knolls, and moist furrows along the rows."""
+    seed = recipe.seed
+    wet = 0.55 * noise_grid(seed, "patch.slope", xs, ys, 8.3)
+    wet += 0.30 * noise_grid(seed, "patch.wet", xs, ys, 2.3)
+    wet -= 0.12 * groove * (1.0 + noise_grid(seed, "patch.furrow", xs, ys, 5.1))
+    return np.asarray(recipe.patchiness * wet, dtype=np.float32)
 
 
 def _worked(recipe: FieldRecipe, xs: Floats, ys: Floats) -> tuple[Float32, Float32, Float32]:
@@ -131,7 +153,11 @@ def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Floa
     wide = np.concatenate([xs[:1] - gsd, xs, xs[-1:] + gsd])
     high = np.concatenate([ys[:1] - gsd, ys, ys[-1:] + gsd])
     relief = np.zeros((len(high), len(wide)), dtype=np.float32)
+    # Where clods are drawn one by one (see `clods`), noise is what lies beneath them.
+    smooth, wavy = 1.0 / (1.0 + 1.2 * recipe.roughness), 1.0 + 0.8 * recipe.roughness
     for scale, height, turn in (*_RELIEF, *_crumbs(gsd)):
+        if recipe.roughness:
+            height *= smooth if scale < 0.05 else wavy
         c, s = (float(a) for a in cos_sin(turn))
         u = wide[None, :] * c + high[:, None] * s
         v = high[:, None] * c - wide[None, :] * s

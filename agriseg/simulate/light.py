@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.simulate.spectra import Palette
+from agriseg.simulate.spectra import CROP, TO_YELLOW, Palette
 
 __all__ = [
     "BLUR_REACH",
     "HAZE_REACH",
+    "PENUMBRA_M",
     "Shares",
     "blur",
     "cast_shadow",
     "cover",
+    "crevices",
     "expand",
     "gather",
     "openness",
@@ -31,8 +33,8 @@ BLUR_REACH = 4
 HAZE_REACH = 6
 """Pixels over which taller neighbours hide the sky."""
 
-# Height over which a shadow goes from none to full: the sun is a disc, and edges of leaves curl.
-_PENUMBRA_M = 0.008
+PENUMBRA_M = 0.008
+"""Height over which a shadow goes from none to full: the sun is a disc, edges of leaves curl."""
 
 # Rows that are worked on at a time, so that they stay in the processor's cache.
 _SHADOW_ROWS, _BLUR_ROWS = 32, 64
@@ -48,10 +50,23 @@ class Shares:
     passed: np.float32
 
 
-def shares(seen: Palette, band: int) -> Shares:
-    """The parts of the light in `band` (an index into `seen.bands`)."""
+def shares(seen: Palette, band: int, diffuse: float = 0.0, dried: float = 0.0) -> Shares:
+    """The parts of the light in `band` (an index into `seen.bands`).
+
+    Args:
+        seen: What the camera sees of the light.
+        band: The band.
+        diffuse: Share of the sun's light that comes from the sky instead.
+        dried: How far the crop has dried, 0..1: straw passes red light on as well as near infrared.
+    """
     sky = seen.sky_share[band]
-    return Shares(np.float32(1) - sky, sky, seen.through_leaves[band], seen.passed_on[band])
+    sky += (np.float32(1) - sky) * np.float32(diffuse)
+    passed = seen.passed_on[band]
+    if dried:
+        # As `Palette.passed_on`, of leaves that transmit 0.4 of what they reflect.
+        again = np.float32(0.7) * seen.endmembers[CROP + TO_YELLOW, 1, band]
+        passed += np.float32(dried) * (again / (np.float32(1) - again) - passed)
+    return Shares(np.float32(1) - sky, sky, seen.through_leaves[band], passed)
 
 
 def cast_shadow(
@@ -62,6 +77,7 @@ def cast_shadow(
     tallest_m: float,
     margin: int,
     depth_m: float = math.inf,
+    penumbra_m: float = PENUMBRA_M,
 ) -> Float32:
     """Share of the sun's disc that higher things hide, 0..1, for the inner samples.
 
@@ -75,6 +91,7 @@ def cast_shadow(
         tallest_m: No shadow is looked for beyond what this height can throw.
         margin: Samples of `height` on each side that only throw shadows.
         depth_m: How deep below the surface things keep the sun out; light passes underneath.
+        penumbra_m: Height over which a shadow goes from none to full.
 
     Returns:
         (rows - 2 margin, columns - 2 margin).
@@ -99,8 +116,8 @@ def cast_shadow(
             roof[part] = _under_solid(own[part], views)
         else:
             roof[part] = _under_leaves(own[part], views, np.float32(0.5 * depth_m))
-    roof -= np.float32(0.002)
-    roof *= np.float32(1 / _PENUMBRA_M)
+    roof -= np.float32(0.25 * penumbra_m)
+    roof *= np.float32(1 / penumbra_m)
     return np.clip(roof, np.float32(0), np.float32(1), out=roof)
 
 
@@ -132,12 +149,26 @@ def _under_leaves(
     return np.asarray(half_depth - least)
 
 
-def openness(height: Float32, samples: int) -> Float32:
-    """Share of the sky that a sample sees, 0.4..1: less, the taller its neighbourhood stands."""
+def openness(height: Float32, samples: int, closed_m: float = 0.0) -> Float32:
+    """Share of the sky that a sample sees: less, the taller its neighbourhood stands.
+
+    Args:
+        height: Height of the surface in metres, (rows, columns) of samples.
+        samples: Samples along a pixel's side.
+        closed_m: Where plants close over the ground, how far below the mean of its neighbourhood
+            half of the sky is left to a sample, and so on down to nothing. Without, a sample always
+            sees 0.4 of the sky.
+    """
     seen = _around(height, samples)
     seen -= height
-    # Ten centimetres below the mean of its neighbourhood, a leaf sees six tenths of the sky.
     np.maximum(seen, np.float32(0), out=seen)
+    if closed_m:
+        # A quotient, because the last bits of an exponential differ between processors.
+        seen *= np.float32(1.0 / closed_m)
+        seen *= seen
+        seen += np.float32(1)
+        return np.divide(np.float32(1), seen, out=seen)
+    # Ten centimetres below the mean of its neighbourhood, a leaf sees six tenths of the sky.
     seen *= np.float32(4.0)
     np.subtract(np.float32(1), seen, out=seen)
     return np.maximum(seen, np.float32(0.4), out=seen)
@@ -146,6 +177,21 @@ def openness(height: Float32, samples: int) -> Float32:
 def cover(plants: NDArray[np.bool_], samples: int) -> Float32:
     """Share of a sample's neighbourhood that `plants` (rows, columns of samples) cover, 0..1."""
     return _around(plants.astype(np.float32), samples)
+
+
+def crevices(height: Float32, reach: int, step_m: float) -> Float32:
+    """Share of the light that reaches the ground between clods, 0..1: less in narrow gaps.
+
+    Args:
+        height: Height of the surface in metres, (rows, columns) of samples.
+        reach: Samples to each side that stand in the light.
+        step_m: Distance between samples, metres.
+    """
+    deep: Float32 = _box(height, reach) - height
+    np.maximum(deep, np.float32(0), out=deep)
+    deep *= np.float32(3.0 / (reach * step_m))
+    deep += np.float32(1)
+    return np.asarray(np.float32(1) / deep)
 
 
 def _around(a: Float32, samples: int) -> Float32:

@@ -33,7 +33,7 @@ __all__ = ["WEED_NAMES", "traced_pixels", "write_plants", "write_stems"]
 
 WEED_NAMES: Final = (
     *("rosette weed", "grass weed", "creeping weed", "tall weed"),
-    *("fine grass weed", "seedling weed", "feathery weed"),
+    *("fine grass weed", "seedling weed", "feathery weed", "flat grass weed"),
 )
 """What the weeds of `crops.WEEDS` are called in the files."""
 

@@ -37,12 +37,17 @@ __all__ = [
 
 # Weeds: one place a cell; the cell must be smaller than the mean distance in a dense patch.
 _WEED_CELL_M = 0.2
+# More than their cells hold are a carpet of small ones, in cells of their own; beyond so many on a
+# square metre fewer and fewer of the others have room.
+_WEEDS_APART, _CARPET_CELL_M = 40.0, 0.03
+# Their rows are numbered from here, so that none is called as one of the others.
+_CARPET_FROM = 1 << 21
 
 _WEED_MOST_M = 0.25
 # Least size of each kind in metres, and by how much the largest exceed it.
 _WEED_SIZES_M = (
     *((0.035, 0.135), (0.08, 0.17), (0.07, 0.18), (0.05, 0.18)),
-    *((0.03, 0.09), (0.015, 0.045), (0.04, 0.12)),
+    *((0.03, 0.09), (0.015, 0.045), (0.04, 0.12), (0.04, 0.16)),
 )
 
 # The grass of margins grows in tufts, one a cell, thinner here and there.
@@ -115,6 +120,8 @@ def cells(rect: Rect, side_m: float) -> tuple[Ints, Ints]:
 def field_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     """All plants that stand inside `rect`: the crops, the weeds, then the grass of margins."""
     plants = crop_plants(recipe, rect) + weed_plants(recipe, rect)
+    if _weeds_here(recipe.weeds_per_m2, 1.0) * _WEED_CELL_M**2 > 1:
+        plants += carpet_plants(recipe, rect)
     return plants if layout_of(recipe).endless else plants + margin_plants(recipe, rect)
 
 
@@ -180,6 +187,10 @@ def _stand_plants(recipe: FieldRecipe, stand: Stand, rect: Rect) -> Plants:
     vigour = noise_at(seed, "crop.vigour", x, y, 4.5)
     late = uniform(seed, "crop.late", j, k) < 0.08
     size = 1.0 + 0.17 * normal(seed, "crop.size", j, k) + 0.18 * vigour
+    if recipe.patchiness:
+        lush = noise_at(seed, "crop.lush", x, y, 7.0) + 0.4 * noise_at(seed, "crop.poor", x, y, 1.9)
+        size += recipe.patchiness * (0.36 * lush + 0.12 * normal(seed, "crop.uneven", j, k))
+        vigour += 0.8 * recipe.patchiness * lush
     size = np.clip(np.where(late, 0.6 * size, size), *crop.sizes)
     pale = 0.22 - 0.20 * vigour + 0.09 * normal(seed, "crop.pale", j, k)
     own = stand.material == CROP
@@ -204,11 +215,9 @@ def weed_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     i, j = cells(rect, _WEED_CELL_M)
     x = (i + uniform(seed, "weed.x", i, j)) * _WEED_CELL_M
     y = (j + uniform(seed, "weed.y", i, j)) * _WEED_CELL_M
-    patch = 0.7 * noise_at(seed, "weed.patch", x, y, 2.6)
-    patch = smoothstep((patch + 0.3 * noise_at(seed, "weed.clump", x, y, 0.8) - 0.1) / 0.4)
-    stand = layout.at(x, y)
+    patch, stand = _weed_patch(recipe, x, y), layout.at(x, y)
     weediness = layout.column("weediness", 0.0).astype(np.float64)[stand]
-    chance = recipe.weeds_per_m2 * weediness * _WEED_CELL_M**2 * (0.35 + 2.6 * patch)
+    chance = _apart(recipe) * weediness * _WEED_CELL_M**2 * (0.35 + 2.6 * patch)
     keep = rect.holds(x, y) & (uniform(seed, "weed.here", i, j) < chance)
     i, j, x, y, patch, stand = i[keep], j[keep], x[keep], y[keep], patch[keep], stand[keep]
     alive = _off_wheels(layout, x, y, WHEEL_HALF_WIDTH_M * 1.2)
@@ -219,6 +228,44 @@ def weed_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     return _weeds(
         recipe, "weed", (i, j, x, y, stand), grassy, grown * grown * (0.75 + 0.25 * patch)
     )
+
+
+def _weeds_here(mean: float, patch: Floats | float) -> Floats | float:
+    """Weeds on a square metre in and between patches, where there are `mean` on the average."""
+    return mean * (0.35 + 2.6 * patch)
+
+
+def _apart(recipe: FieldRecipe) -> float:
+    """Mean number of weeds on a square metre that are wanted in the wide cells."""
+    return min(recipe.weeds_per_m2, _WEEDS_APART**2 / max(recipe.weeds_per_m2, 1.0))
+
+
+def _weed_patch(recipe: FieldRecipe, x: Floats, y: Floats) -> Floats:
+    """Where weeds stand close: 0 between patches, 1 inside."""
+    patch = 0.7 * noise_at(recipe.seed, "weed.patch", x, y, 2.6)
+    return smoothstep((patch + 0.3 * noise_at(recipe.seed, "weed.clump", x, y, 0.8) - 0.1) / 0.4)
+
+
+def carpet_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
+    """Weeds in `rect` beyond what the wide cells hold: most are small, and half are grasses."""
+    seed, layout, side = recipe.seed, layout_of(recipe), _CARPET_CELL_M
+    i, j = cells(rect, side)
+    x = (i + uniform(seed, "carpet.x", i, j)) * side
+    y = (j + uniform(seed, "carpet.y", i, j)) * side
+    stand = layout.at(x, y)
+    weediness = layout.column("weediness", 0.0).astype(np.float64)[stand]
+    patch = _weed_patch(recipe, x, y)
+    apart = _weeds_here(_apart(recipe), patch) * weediness
+    chance = _weeds_here(recipe.weeds_per_m2, patch) * weediness
+    chance = (chance - np.minimum(apart, 1.0 / _WEED_CELL_M**2)) * side**2
+    keep = rect.holds(x, y) & (uniform(seed, "carpet.here", i, j) < chance)
+    i, j, x, y, stand = i[keep], j[keep], x[keep], y[keep], stand[keep]
+    alive = _off_wheels(layout, x, y, WHEEL_HALF_WIDTH_M)
+    i, j, x, y, stand = i[alive], j[alive], x[alive], y[alive], stand[alive]
+    kind = noise_at(seed, "carpet.kind", x, y, 0.9) + uniform(seed, "carpet.odd", i, j) - 0.5
+    grown = uniform(seed, "carpet.size", i, j)
+    places = (i, j + _CARPET_FROM, x, y, stand)
+    return _weeds(recipe, "carpet", places, kind > 0, 0.65 * grown * grown * grown)
 
 
 def margin_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
@@ -261,11 +308,14 @@ def _weeds(
         (5, grassy & (form < 0.6)),
         (6, ~grassy & (form < 0.4)),
         (7, ~grassy & (form > 0.8)),
+        (8, grassy & (form > 0.45) & (form < 0.93)),
     ):
         if number <= recipe.weed_kinds:
             species = np.where(here, number, species)
     least, more = np.array(_WEED_SIZES_M)[species - 1].T
     size = least + more * grown
+    if name != "tuft":
+        size *= recipe.weed_size
     pale = 0.25 + 0.16 * normal(seed, f"{name}.pale", i, j)
     return Plants(
         material=material,

@@ -29,18 +29,27 @@ _LIMITS: Limits = {
     "row_spacing_m": (0.1, 5.0, "give metres between two rows, as 0.75"),
     "row_direction_deg": (-90.0, 90.0, "give degrees from the raster's columns, clockwise"),
     "plant_spacing_m": (0.02, 5.0, "give metres between two plants of a row, as 0.42"),
-    "plant_radius_m": (0.03, 0.6, "give half the width of a middling plant in metres"),
+    "plant_radius_m": (0.015, 0.6, "give half the width of a middling plant in metres"),
     "stage": (0.0, 1.0, "give the crop's age, 0 for seedlings to 1 for full grown"),
     "gap_share": (0.0, 0.9, "give the share of places in the rows without a plant"),
-    "weeds_per_m2": (0.0, 40.0, "give the mean number of weeds on a square metre"),
+    "weeds_per_m2": (0.0, 400.0, "give the mean number of weeds on a square metre"),
     "weed_kinds": (
         2,
-        7,
-        "2 to 7: rosettes, grasses, creeping, tall, fine grass, seedlings, feathery",
+        8,
+        "2 to 8: rosettes, grasses, creeping, tall, fine grass, seedlings, feathery, flat grass",
     ),
+    "weed_size": (0.2, 1.5, "give the size of weeds over the usual one, 0.3 for seedlings"),
     "moisture": (0.0, 1.0, "give the mean wetness of the soil, 0 dry to 1 wet"),
     "stones_per_m2": (0.0, 400.0, "give the mean number of stones on a square metre"),
     "straw_per_m2": (0.0, 1000.0, "give the mean number of pieces of straw on a square metre"),
+    "roughness": (
+        0.0,
+        1.0,
+        "give how cloddy the ground is: 0 rolled, 1 freshly ploughed",
+    ),
+    "cracks": (0.0, 1.0, "give how much the ground has cracked, 0 not at all"),
+    "patchiness": (0.0, 1.0, "give how much ground and crop differ from patch to patch"),
+    "diffuse": (0.0, 1.0, "give the share of the sun behind clouds: 0 clear, 1 overcast"),
     "senescence": (0.0, 1.0, "give how far the crop has dried: 0 green, 1 ripe straw"),
     "leaf_variety": (0.0, 1.0, "give how much plants differ in colour beyond their paleness"),
     "sun_azimuth_deg": (0.0, 360.0, "give degrees clockwise from north"),
@@ -80,7 +89,8 @@ class FieldRecipe(GridRecipe):
         plant_spacing_m: Metres between two places for a plant in a row.
         plant_radius_m: Half the width of a middling crop plant, metres.
         gap_share: Share of the places that stay empty, 0..0.9, alone and in runs.
-        weeds_per_m2: Mean number of weeds on a square metre; most stand in patches.
+        weeds_per_m2: Mean number of weeds on a square metre; most stand in patches. Where they
+            are very many, most are small.
         moisture: Mean wetness of the soil, 0 (dry) to 1 (wet).
         sun_azimuth_deg: Where the sun stands, degrees clockwise from north.
         sun_elevation_deg: How high it stands, degrees above the horizon.
@@ -96,12 +106,20 @@ class FieldRecipe(GridRecipe):
         crop: The crop, a key of `crops.CROPS`. How it is sown and how large it is stands in the
             fields above; `filled` fills in what is usual.
         stage: Its age, from 0 (seedlings) to 1 (full grown): number and form of the leaves.
-        weed_kinds: Kinds of weeds, 2 to 7: leafy rosettes and grasses, then creeping and tall ones,
-            then fine grasses, seedlings and feathery ones.
+        weed_kinds: Kinds of weeds, 2 to 8: leafy rosettes and grasses, then creeping and tall ones,
+            then fine grasses, seedlings and feathery ones, and grasses that lie on the ground.
+        weed_size: Size of the weeds over the usual one: 0.3 for seedlings, 1.5 for large ones.
         soil: Kind of soil, one of `spectra.SOILS`.
         stones_per_m2: Mean number of stones on a square metre, up to 400.
-        straw_per_m2: Mean number of pieces of straw and stalk on a square metre; 900 cover a
-            fifth of the ground, as after no-till.
+        straw_per_m2: Mean number of pieces of straw and stalk on a square metre; 900 cover an
+            eighth of the ground, as after no-till.
+        roughness: How cloddy the ground is: 0 a rolled seedbed, 1 freshly ploughed, with clods of
+            all sizes up to 12 cm that lie upon each other.
+        cracks: How much the ground has cracked, 0 to 1: how many cracks, and how wide.
+        patchiness: How much moisture, colour of the soil and size of the crop differ from patch to
+            patch beyond what they always do, 0 to 1.
+        diffuse: Share of the sun's light that comes from the whole sky instead, 0 (clear) to 1
+            (overcast, without shadows).
         senescence: How far the crop has dried, from 0 (green) to 1 (straw); old leaves go first.
         leaf_variety: 0 to 1: how much species and plants differ in brightness and paleness, and
             how many are red.
@@ -150,9 +168,14 @@ class FieldRecipe(GridRecipe):
     crop: str = "beet"
     stage: float = 0.5
     weed_kinds: int = 2
+    weed_size: float = 1.0
     soil: str = SOILS[0]
     stones_per_m2: float = 0.6
     straw_per_m2: float = 3.5
+    roughness: float = 0.0
+    cracks: float = 0.0
+    patchiness: float = 0.0
+    diffuse: float = 0.0
     senescence: float = 0.0
     leaf_variety: float = 0.0
     pass_m: float = 18.0

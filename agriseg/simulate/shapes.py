@@ -190,6 +190,9 @@ def straws(recipe: FieldRecipe, rect: Rect) -> Blades:
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     long = uniform(seed, "straw.long", i, j)
     half = 0.005 + 0.005 * uniform(seed, "straw.wide", i, j)
+    if recipe.roughness:
+        # Stalks that a tool has broken and split.
+        half *= 0.4
     return straw(recipe, (i, j, x, y), 0.03 + 0.13 * long * long, half)
 
 
