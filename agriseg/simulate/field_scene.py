@@ -13,13 +13,14 @@ from agriseg.geobox import Window
 from agriseg.simulate.drawing import Cost, Found, Work
 from agriseg.simulate.field import render
 from agriseg.simulate.ground import inside_mosaic
+from agriseg.simulate.ground_truth import Truth, write_truth
 from agriseg.simulate.instances import Numbering
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.plant_files import traced_pixels, write_plants, write_stems
-from agriseg.simulate.rasters import STRIP, draw_strips
+from agriseg.simulate.rasters import draw_strips
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import SENSORS
-from agriseg.simulate.truth import Truth, write_truth
+from agriseg.simulate.strips import STRIP
 from agriseg.threads import together
 
 __all__ = ["FieldDrawing"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ from agriseg.simulate.parcels import Edge, part_of
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import Rect
 from agriseg.simulate.stands import Stand, layout_of
-from agriseg.vector.files import PolygonBatch
+from agriseg.vector.files import PolygonBatch, write_polygons
 
-__all__ = ["field_batch", "on_map", "outline_of", "row_batches"]
+__all__ = ["Truth", "outline_of", "write_truth"]
 
 # Rows of labels that are read at one time, and columns in which they are counted.
 _PART_ROWS, _PART_COLUMNS = 512, 2048
@@ -33,7 +34,35 @@ _VERTEX_M = 0.25
 _VERTICES = 1 << 18
 
 
-def on_map(recipe: FieldRecipe, pixels: object) -> NDArray[np.object_]:
+@dataclass(frozen=True)
+class Truth:
+    """What was written: the number of rows, pixels of each class by name."""
+
+    rows: int
+    pixels: dict[str, int]
+
+
+def write_truth(recipe: FieldRecipe, labels: Path, folder: Path) -> Truth:
+    """Write rows.gpkg and field.gpkg.
+
+    Args:
+        recipe: The field.
+        labels: Its labels, as `rasters.Drawn` writes them them; read strip by strip.
+        folder: Where the files go.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    crs = recipe.geobox.crs
+    outline, pixels = outline_of(recipe, labels)
+    fields = [field_batch(recipe, outline, pixels)]
+    write_polygons(folder / "field.gpkg", fields, crs, layer="field")
+    rows = write_polygons(folder / "rows.gpkg", row_batches(recipe, outline), crs, layer="rows")
+    total = pixels.sum(axis=0)
+    return Truth(rows, {label.name: int(total[label.value]) for label in LEGEND})
+
+
+def _on_map(recipe: FieldRecipe, pixels: object) -> NDArray[np.object_]:
     """Shapes from pixels to the map."""
     a, b, c, d, e, f = recipe.geobox.transform[:6]
     assert b == d == 0
@@ -117,7 +146,7 @@ def field_batch(recipe: FieldRecipe, outline: shapely.MultiPolygon, pixels: Ints
     }
     for label in LEGEND:
         columns[f"{label.name}_m2"] = pixels[[k + 1 for k in seen], label.value] * square
-    return PolygonBatch(on_map(recipe, [shapes[k] for k in seen]), columns)
+    return PolygonBatch(_on_map(recipe, [shapes[k] for k in seen]), columns)
 
 
 def row_batches(recipe: FieldRecipe, outline: shapely.MultiPolygon) -> Iterator[PolygonBatch]:
@@ -171,7 +200,7 @@ def _row_batch(
         "field": np.full(len(lines), stand.field if stand else 0, dtype=np.int64),
         "part": np.full(len(lines), stand.part if stand else "", dtype=object),
     }
-    return PolygonBatch(on_map(recipe, shapes), columns, "MultiLineString")
+    return PolygonBatch(_on_map(recipe, shapes), columns, "MultiLineString")
 
 
 def _inside(

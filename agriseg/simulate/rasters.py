@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,24 +21,18 @@ from agriseg.simulate.field import LEGEND, render
 from agriseg.simulate.instances import Numbering
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import SENSORS, BandInfo
+from agriseg.simulate.strips import (
+    REFLECTANCE_NODATA,
+    REFLECTANCE_SCALE,
+    STRIP,
+    blocks,
+    describe_image,
+    in_steps,
+    profile,
+)
 from agriseg.threads import in_threads
 
-__all__ = [
-    "REFLECTANCE_NODATA",
-    "REFLECTANCE_SCALE",
-    "STRIP",
-    "Drawn",
-    "blocks",
-    "draw_strips",
-    "to_counts",
-]
-
-REFLECTANCE_SCALE = 1e-4
-"""Reflectance of one count in the image file."""
-REFLECTANCE_NODATA = 65535
-
-STRIP = 512
-"""Rows that are held in memory at a time: one row of tiles."""
+__all__ = ["Drawn", "draw_strips", "to_counts"]
 
 # Overviews are halved until they fit one tile.
 _SMALLEST_OVERVIEW = 512
@@ -140,7 +134,7 @@ def to_counts(
     out = np.full(reflectance.shape, REFLECTANCE_NODATA, dtype=np.uint16)
     for band, info in enumerate(bands):
         counts = reflectance[band][valid] * np.float32(1 / REFLECTANCE_SCALE)
-        out[band][valid] = _in_steps(counts, _step(info))
+        out[band][valid] = in_steps(counts, _step(info))
     return out
 
 
@@ -154,13 +148,6 @@ def _step(band: BandInfo) -> int:
     if band.wavelength_nm < 690:
         return 32
     return 64 if band.wavelength_nm < 780 else 128
-
-
-def _in_steps(counts: NDArray[np.float32], step: int) -> NDArray[np.uint16]:
-    """Counts rounded to multiples of `step`, above 0 and below nodata."""
-    rounded = np.rint(counts * np.float32(1 / step)) * step
-    bounded = np.clip(rounded, step, REFLECTANCE_NODATA - step)
-    return np.asarray(bounded.astype(np.uint16))
 
 
 @dataclass(frozen=True)
@@ -188,7 +175,7 @@ def _strips(
 
     # Memory of numpy, and what its threads wait for each other, is least at this size: 512 gave
     # 0.97 Mpixel/s with two threads on two cores, 256 gave 0.59, 1024 gave 0.81.
-    drawn = in_threads(draw, blocks(recipe, block), threads, "simulate")
+    drawn = in_threads(draw, blocks(recipe, block, block), threads, "simulate")
     try:
         for row in range(0, recipe.height, STRIP):
             strip = Window(0, row, recipe.width, min(STRIP, recipe.height - row))
@@ -212,16 +199,6 @@ def _strips(
         drawn.close()
 
 
-def blocks(recipe: FieldRecipe, side: int) -> Iterator[Window]:
-    """Windows that cover the field once, strip by strip."""
-    for strip in range(0, recipe.height, STRIP):
-        end = min(strip + STRIP, recipe.height)
-        for row in range(strip, end, side):
-            for column in range(0, recipe.width, side):
-                width = min(side, recipe.width - column)
-                yield Window(column, row, width, min(side, end - row))
-
-
 def _open_levels(
     recipe: FieldRecipe, plain: Path, stack: contextlib.ExitStack
 ) -> list[DatasetWriter]:
@@ -240,25 +217,13 @@ def _open_levels(
         rows = max(STRIP >> number, 1)
         tiled = rows >= _LEAST_TILE
         shape = {"blockxsize": STRIP, "blockysize": rows} if tiled else {"blockysize": rows}
-        raster = rasterio.open(
-            str(plain) + ".ovr" * number,
-            "w",
-            driver="GTiff",
-            count=len(bands),
-            height=height,
-            width=width,
-            dtype="uint16",
-            crs=box.crs,
-            transform=box.transform @ Affine.scale(2**number),
-            nodata=REFLECTANCE_NODATA,
-            tiled=tiled,
-            interleave="band",
-            compress="zstd",
-            zstd_level=1,
-            predictor=2,
-            bigtiff="if_safer",
-            **shape,
-        )
+        grid = {
+            "height": height,
+            "width": width,
+            "transform": box.transform @ Affine.scale(2**number),
+        }
+        settings = profile(recipe, len(bands)) | grid | {"tiled": tiled, **shape}
+        raster = rasterio.open(str(plain) + ".ovr" * number, "w", **settings)
         levels.append(stack.enter_context(raster))
         if number == 0:
             _describe_image(raster, bands)
@@ -297,18 +262,11 @@ def _half(counts: NDArray[np.uint16], bands: tuple[BandInfo, ...]) -> NDArray[np
             total += np.where(valid, quarter[band], 0)
             number += valid
         seen = number > 0
-        out[band][seen] = _in_steps((total[seen] / number[seen]).astype(np.float32), _step(info))
+        out[band][seen] = in_steps((total[seen] / number[seen]).astype(np.float32), _step(info))
     return out
 
 
 def _describe_image(raster: DatasetWriter, bands: tuple[BandInfo, ...]) -> None:
-    raster.descriptions = tuple(band.title for band in bands)
-    raster.scales = (REFLECTANCE_SCALE,) * len(bands)
-    raster.offsets = (0.0,) * len(bands)
-    raster.units = ("reflectance",) * len(bands)
+    describe_image(raster, [(band.title, band.wavelength_nm) for band in bands])
     raster.colorinterp = tuple(_COLORS.get(b.role, ColorInterp.undefined) for b in bands)
-    for number, band in enumerate(bands, start=1):
-        raster.update_tags(
-            number, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=f"{band.wavelength_nm / 1000:.3f}"
-        )
     raster.update_tags(TIFFTAG_IMAGEDESCRIPTION="Simulated field, drawn by agriseg.simulate")

@@ -11,9 +11,10 @@ from agriseg.errors import OutputError
 from agriseg.geobox import Window
 from agriseg.simulate import LEGEND, FieldRecipe, render
 from agriseg.simulate.__main__ import main
-from agriseg.simulate.rasters import REFLECTANCE_NODATA, blocks, to_counts
+from agriseg.simulate.rasters import to_counts
 from agriseg.simulate.sample import write_sample
 from agriseg.simulate.spectra import SENSORS
+from agriseg.simulate.strips import REFLECTANCE_NODATA, blocks
 
 SMALL = FieldRecipe(width=139, height=611, border_m=0.2, weeds_per_m2=6.0)
 SHIPPED = Path(__file__).parents[2] / "sample_data"
@@ -85,7 +86,7 @@ def test_overviews_are_means_of_valid_pixels(folder: Path) -> None:
 
 def test_blocks_cover_a_field_once() -> None:
     seen = np.zeros((SMALL.height, SMALL.width), dtype=int)
-    for window in blocks(SMALL, side=50):
+    for window in blocks(SMALL, 50, 70):
         seen[window.slices] += 1
     assert (seen == 1).all()
 

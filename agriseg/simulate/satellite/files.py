@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -10,48 +12,63 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.io import DatasetWriter
-from rasterio.shutil import copy as copy_raster
 
 from agriseg.geobox import Window
-from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
+from agriseg.raster.writer import ByteLayer, Piece, copy_cog, write_cog, write_rows
 from agriseg.simulate.drawing import CACHE_BYTES, Work
-from agriseg.simulate.rasters import REFLECTANCE_NODATA, REFLECTANCE_SCALE, STRIP
 from agriseg.simulate.satellite.landuse import BOUNDARIES, CLOUDS, LEGEND
 from agriseg.simulate.satellite.recipe import SatelliteRecipe
 from agriseg.simulate.satellite.render import Rendering, render
 from agriseg.simulate.spectra import SENSORS
+from agriseg.simulate.strips import (
+    REFLECTANCE_SCALE,
+    STRIP,
+    blocks,
+    describe_image,
+    in_steps,
+    profile,
+)
 from agriseg.threads import in_threads
 
-__all__ = ["PLANES", "to_counts", "write_rasters"]
+__all__ = ["PLANES", "assembly", "draw_rasters"]
+
+_PLAIN: Final = "plain.tif"
+# A third of the usual noise: files shrink by a fifth and are written in less time.
+_STEP: Final = 4
 
 PLANES: Final = 4
 """Byte planes of a block: labels, boundaries, clouds of both dates."""
 
 
-def write_rasters(recipe: SatelliteRecipe, nest: Path, work: Work) -> NDArray[np.int64]:
-    """Draw and write scene.tif, labels.tif, boundaries.tif and clouds.tif.
+def draw_rasters(
+    recipe: SatelliteRecipe, nest: Path, work: Work
+) -> tuple[NDArray[np.int64], list[Piece]]:
+    """Draw all rasters into files that `assembly` makes the final ones from.
 
     Memory is that of a strip of byte planes over the raster's width and of a block for each thread.
 
     Returns:
-        Pixels of each class of `LEGEND`.
+        Pixels of each class of `LEGEND`, and the files of byte planes.
 
     Raises:
         OutputError: A file cannot be written.
         OSError, RasterioError: As above, from GDAL itself.
     """
-    plain = nest / "plain.tif"
+    plain = nest / _PLAIN
     pieces: list[Piece] = []
     found = np.zeros(len(LEGEND), dtype=np.int64)
 
     def draw(window: Window) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
         part = render(recipe, window)
-        return to_counts(part.reflectance), _planes(part)
+        counts = part.reflectance * np.float32(1 / REFLECTANCE_SCALE)
+        return in_steps(counts, _STEP), _planes(part)
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES))
         raster = stack.enter_context(_open(recipe, plain))
-        drawn = in_threads(draw, _blocks(recipe, work.block), work.threads, "simulate")
+        # Twice as wide as high: fewer blocks of land are cut for two of them.
+        windows = blocks(recipe, work.block, 2 * work.block)
+        drawn = in_threads(draw, windows, work.threads, "simulate")
         stack.enter_context(contextlib.closing(drawn))
         for row in range(0, recipe.height, STRIP):
             strip = Window(0, row, recipe.width, min(STRIP, recipe.height - row))
@@ -69,78 +86,22 @@ def write_rasters(recipe: SatelliteRecipe, nest: Path, work: Work) -> NDArray[np
             pieces.append(Piece(strip, nest / f"planes-{row}.tif"))
             write_rows(pieces[-1].path, planes)
             found += np.bincount(planes[0].ravel(), minlength=len(LEGEND))
-    work.assembling()
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        copy_raster(
-            str(plain),
-            str(nest / "scene.tif"),
-            driver="COG",
-            COMPRESS="DEFLATE",
-            LEVEL="4",
-            PREDICTOR="YES",
-            BLOCKSIZE="512",
-            BIGTIFF="IF_SAFER",
-            OVERVIEW_RESAMPLING="AVERAGE",
-            NUM_THREADS="ALL_CPUS",
-        )
-        _write_truth(recipe, nest, pieces)
-    return found
-
-
-def to_counts(reflectance: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Reflectance as the counts of the image file: 1 at least, below nodata."""
-    counts = np.rint(reflectance * np.float32(1 / REFLECTANCE_SCALE))
-    return np.asarray(np.clip(counts, 1, REFLECTANCE_NODATA - 1).astype(np.uint16))
+    return found, pieces
 
 
 def _planes(part: Rendering) -> NDArray[np.uint8]:
     return np.concatenate([part.labels[None], part.boundaries[None], part.clouds])
 
 
-def _blocks(recipe: SatelliteRecipe, side: int) -> list[Window]:
-    """Windows that cover the raster once, strip by strip."""
-    return [
-        Window(column, row, min(side, recipe.width - column), min(side, end - row))
-        for strip in range(0, recipe.height, STRIP)
-        for end in (min(strip + STRIP, recipe.height),)
-        for row in range(strip, end, side)
-        for column in range(0, recipe.width, side)
-    ]
-
-
 def _open(recipe: SatelliteRecipe, plain: Path) -> DatasetWriter:
     """The file that the image's COG is made from."""
-    box, bands = recipe.geobox, SENSORS[recipe.sensor]
+    bands = SENSORS[recipe.sensor]
     tiled = min(recipe.width, recipe.height) >= STRIP
     shape = {"blockxsize": STRIP, "blockysize": STRIP} if tiled else {}
-    raster = rasterio.open(
-        plain,
-        "w",
-        driver="GTiff",
-        count=2 * len(bands),
-        height=recipe.height,
-        width=recipe.width,
-        dtype="uint16",
-        crs=box.crs,
-        transform=box.transform,
-        nodata=REFLECTANCE_NODATA,
-        tiled=tiled,
-        interleave="band",
-        compress="zstd",
-        zstd_level=1,
-        predictor=2,
-        bigtiff="if_safer",
-        **shape,
-    )
-    stack = [(date, band) for date in (1, 2) for band in bands]
-    raster.descriptions = tuple(f"{band.title}@{date}" for date, band in stack)
-    raster.scales = (REFLECTANCE_SCALE,) * len(stack)
-    raster.offsets = (0.0,) * len(stack)
-    raster.units = ("reflectance",) * len(stack)
-    for number, (_, band) in enumerate(stack, start=1):
-        raster.update_tags(
-            number, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=f"{band.wavelength_nm / 1000:.3f}"
-        )
+    settings = profile(recipe, 2 * len(bands)) | {"tiled": tiled, **shape}
+    raster = rasterio.open(plain, "w", **settings)
+    stack = [(f"{b.title}@{date}", b.wavelength_nm) for date in (1, 2) for b in bands]
+    describe_image(raster, stack)
     raster.update_tags(
         TIFFTAG_IMAGEDESCRIPTION="Simulated farmland on two dates, drawn by agriseg.simulate",
         day_of_year_1=str(recipe.first_date),
@@ -149,7 +110,8 @@ def _open(recipe: SatelliteRecipe, plain: Path) -> DatasetWriter:
     return raster
 
 
-def _write_truth(recipe: SatelliteRecipe, nest: Path, pieces: list[Piece]) -> None:
+def assembly(recipe: SatelliteRecipe, nest: Path, pieces: list[Piece]) -> list[Callable[[], None]]:
+    """What is left to do to make the final files: each can run beside the others."""
     layers = {
         "labels": ([ByteLayer("class", 0, legend=LEGEND)], LEGEND),
         "boundaries": ([ByteLayer("boundary", 1, legend=BOUNDARIES)], BOUNDARIES),
@@ -158,7 +120,22 @@ def _write_truth(recipe: SatelliteRecipe, nest: Path, pieces: list[Piece]) -> No
             CLOUDS,
         ),
     }
-    for name, (planes, legend) in layers.items():
+
+    def image() -> None:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            copy_cog(
+                nest / _PLAIN,
+                nest / "scene.tif",
+                LEVEL="1",
+                PREDICTOR="YES",
+                OVERVIEW_RESAMPLING="AVERAGE",
+            )
+
+    def truth(name: str) -> None:
+        planes, legend = layers[name]
         tags = {f"class_{label.value}": label.name for label in legend}
         tags["TIFFTAG_IMAGEDESCRIPTION"] = f"{name.capitalize()} of scene.tif, drawn with it"
-        write_cog(nest / f"{name}.tif", pieces, recipe.geobox, planes, tags=tags)
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            write_cog(nest / f"{name}.tif", pieces, recipe.geobox, planes, tags=tags)
+
+    return [image, *(partial(truth, name) for name in layers)]

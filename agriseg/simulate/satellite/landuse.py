@@ -14,6 +14,8 @@ __all__ = [
     "CROP_SHARES",
     "FALLOW",
     "GRASS",
+    "HALF_M",
+    "KINDS",
     "LEGEND",
     "LINES",
     "MATERIALS",
@@ -56,6 +58,7 @@ MATERIALS: Final = {
     "gravel": BUILT,
     "verge": GRASS,
     "trees": WOOD,
+    "clearing": WOOD,
     "water": WATER,
     "red roof": BUILT,
     "dark roof": BUILT,
@@ -84,10 +87,19 @@ class Line:
 
 LINES: Final = {
     "edge": Line("verge", 0.0, "verge", 0.0),
-    "margin": Line("verge", 0.7, "verge", 0.7),
-    "track": Line("gravel", 1.7, "verge", 2.4),
-    "road": Line("asphalt", 3.2, "verge", 5.5),
-    "street": Line("asphalt", 2.6, "garden", 3.5),
-    "hedge": Line("trees", 3.5, "verge", 4.2),
-    "stream": Line("water", 3.5, "trees", 17.0),
+    "woodside": Line("verge", 0.0, "verge", 0.0),
+    "margin": Line("verge", 0.0, "verge", 0.7),
+    "hedge": Line("verge", 0.0, "verge", 3.0),
+    "treeline": Line("verge", 0.0, "verge", 1.8),
+    "track": Line("gravel", 1.2, "verge", 2.2),
+    "street": Line("asphalt", 2.4, "garden", 3.5),
+    "stream": Line("water", 2.5, "verge", 11.0),
+    "road": Line("asphalt", 3.0, "verge", 5.0),
 }
+"""Those that come later lie on top."""
+
+KINDS: Final = {name: number for number, name in enumerate(LINES)}
+"""The number of each line."""
+
+HALF_M: Final = tuple(line.half_m for line in LINES.values())
+"""Half the width of each line, by its number."""

@@ -34,9 +34,8 @@ _CURVES: Final = {
     "cloud": (0.560, 0.570, 0.580, 0.590, 0.600, 0.600, 0.580),
 }
 
-# What share of what it reflects a leaf transmits: a green leaf nearly all in near infrared and
-# little in red, dry straw half.
-_STRAW_THROUGH: Final = 0.45
+# Extinction by upright stalks (see `canopy`).
+_UPRIGHT: Final = 0.46
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def seen_by(sensor: str) -> Seen:
     """The materials as a sensor of `spectra.SENSORS` sees them."""
     bands = SENSORS[sensor]
     rows = resampled(bands).astype(np.float64)
-    dry, wet, straw = rows[0], rows[1], rows[5]
+    dry, wet = rows[0], rows[1]
     green, pale, through = rows[6], rows[7], 4.0 * rows[13]
     centres = [band.wavelength_nm for band in bands]
     curves = {name: np.interp(centres, _NM, values).round(6) for name, values in _CURVES.items()}
@@ -75,9 +74,16 @@ def seen_by(sensor: str) -> Seen:
     return Seen(
         green=np.minimum(green + 1.06 * through, 0.97),
         pale=np.minimum(pale + 1.06 * through, 0.97),
-        straw=np.minimum(straw * (1.0 + _STRAW_THROUGH), 0.9),
+        straw=_albedo(curves["stubble"]),
         stubble=curves["stubble"],
         dry=dry,
         wet=wet,
         curves=curves,
     )
+
+
+def _albedo(deep: Floats) -> Floats:
+    """Single scattering albedo of what reflects this as a deep stand (see `canopy`)."""
+    r = deep * (_UPRIGHT + 1.0) / (2.0 * _UPRIGHT)
+    q = (1.0 - r) / (1.0 + r)
+    return np.asarray(np.clip(1.0 - q * q, 0.0, 0.97))

@@ -1,49 +1,46 @@
 """Rendering a window of a landscape: reflectance on both dates, labels, boundaries and clouds.
 
-Most pixels lie inside one parcel, and one look at their centre tells all. Where an edge is near,
-eight samples a pixel are looked up, and the pixel is their mean.
+Eight samples a pixel say which parcels and things it sees; what is in its middle says how that
+swings inside a parcel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.geobox import Window
 from agriseg.simulate.light import BLUR_REACH, blur
-from agriseg.simulate.noise import Floats, noise_grid, normal, ripple, uniform
+from agriseg.simulate.noise import Floats, cos_sin, hash_u32, noise_grid, normal, uniform
 from agriseg.simulate.satellite.canopy import Look, look_of
 from agriseg.simulate.satellite.clouds import sky_over
-from agriseg.simulate.satellite.frame import STRETCH, corners
-from agriseg.simulate.satellite.landuse import BUILT, GRASS, LEGEND, MATERIALS
-from agriseg.simulate.satellite.locate import FIRST_PARCEL, Map, map_around
+from agriseg.simulate.satellite.frame import to_map, turned_to_map
+from agriseg.simulate.satellite.landscape import Landscape, landscape_in
+from agriseg.simulate.satellite.landuse import GRASS, LEGEND, MATERIALS, WOOD
 from agriseg.simulate.satellite.materials import seen_by
+from agriseg.simulate.satellite.paint import CENTRE, PER_PIXEL, lay_things, paint_cells
+from agriseg.simulate.satellite.polygons import Index
 from agriseg.simulate.satellite.recipe import SatelliteRecipe
 from agriseg.simulate.spectra import SENSORS
 
 __all__ = ["Rendering", "render"]
 
 Float32 = NDArray[np.float32]
-Index = NDArray[np.intp]
 UInt8 = NDArray[np.uint8]
 
-# Samples of a pixel, as eight queens on a chess board: no two in one row, column or diagonal, so
-# that an edge in any of these directions is met in eight steps.
-_QUEENS: Final = (0, 4, 7, 5, 2, 6, 1, 3)
-_SAMPLES: Final = [((k + 0.5) / 8, (row + 0.5) / 8) for k, row in enumerate(_QUEENS)]
-# How far the farthest is from the centre, pixels.
-_REACH: Final = max(((x - 0.5) ** 2 + (y - 0.5) ** 2) ** 0.5 for x, y in _SAMPLES)
-
-# Plots with a house, metres; the share with a house, and how long and wide those are.
-_PLOT_M: Final = (27.0, 23.0)
-_HOUSES: Final = 0.6
-_HOUSE_M: Final = ((9.0, 17.0), (8.0, 12.0))
-_ROOFS: Final = ("red roof", "dark roof", "bright roof")
+# Rows that are worked on at a time, so that they stay in the processor's cache.
+_ROWS: Final = 64
 # Beyond this v^2 would bend the wrong way.
-_MOST_GROWTH: Final = 1.25
+_MOST_GROWTH: Final = 1.3
+# Metres at the ends of a field where machines turn.
+_HEADLAND_M: Final = 14.0
+# Numbers of which stripes take one after the other.
+_STRIPES: Final = 1 << 12
+_CLEARING: Final = list(MATERIALS).index("clearing")
 
 
 @dataclass(frozen=True)
@@ -66,140 +63,229 @@ class Rendering:
 
 def render(recipe: SatelliteRecipe, window: Window) -> Rendering:
     """Render the pixels of `window`; any tiling of a landscape gives the same pixels."""
-    outer = window.grown(BLUR_REACH)
-    u, v = corners(recipe, outer)
-    map_ = map_around(recipe, u, v)
-    key = np.array([leaf.key for leaf in map_.leaves], dtype=np.int64)
-    use = np.array([leaf.use for leaf in map_.leaves], dtype=np.int64)
+    gsd, outer = recipe.gsd_m, window.grown(BLUR_REACH)
+    land = landscape_in(
+        recipe, outer.col_off * gsd, outer.row_off * gsd, outer.col_end * gsd, outer.row_end * gsd
+    )
+    key, use = land.parcels.key, land.parcels.use
     look = look_of(recipe, key, use)
-    classes = np.concatenate([list(MATERIALS.values()), use]).astype(np.uint8)
+    materials = list(MATERIALS.values())
+    classes = np.concatenate([materials, use]).astype(np.uint8)
 
-    middle_u = (u[:-1, :-1] + u[:-1, 1:] + u[1:, :-1] + u[1:, 1:]) * 0.25
-    middle_v = (v[:-1, :-1] + v[:-1, 1:] + v[1:, :-1] + v[1:, 1:]) * 0.25
-    entry, slack = map_.entries(middle_u.ravel(), middle_v.ravel())
-    mixed = slack < _REACH * STRETCH * recipe.gsd_m
-    built = classes[entry] == BUILT
-    mixed |= built & (entry >= FIRST_PARCEL)
+    number = np.arange(len(materials), len(classes), dtype=np.int32)
+    # All woods are one: no line shows where two meet.
+    woods = use == WOOD
+    number[woods] = number[woods][:1]
+    grid = paint_cells(land.points, land.count, number, outer, gsd)
+    lay_things(grid, land.things, outer, gsd)
+    shape = outer.height, PER_PIXEL[0], outer.width, PER_PIXEL[1]
+    split = grid.reshape(shape)
+    # (samples, pixels)
+    samples = np.stack([split[:, i, :, j].ravel() for i, j in np.ndindex(*PER_PIXEL)])
+    entry = samples[CENTRE[0] * PER_PIXEL[1] + CENTRE[1]].astype(np.intp)
+    mixed = samples[0] != samples[1]
+    for other in samples[2:]:
+        mixed |= samples[0] != other
     at = np.flatnonzero(mixed)
-    samples = _samples(recipe, map_, classes, u, v, at)
 
-    growth, tone = _variation(recipe, outer, look, entry, middle_u, middle_v)
-    pixels = _reflect(look, entry, at, samples, growth, tone)
-    count = 2 * len(SENSORS[recipe.sensor])
-    image = np.ascontiguousarray(pixels.T).reshape(count, outer.height, outer.width)
+    image = _reflectance(recipe, outer, look, Passes.of(recipe, land), entry, at, samples[:, at])
     image = blur(image, recipe.blur_px)
-
     labels = classes[entry]
-    labels[at] = _majority(classes[samples])
-    near = entry.reshape(outer.shape)
-    field = (classes >= GRASS) & (np.arange(len(classes)) >= FIRST_PARCEL)
+    labels[at] = _majority(classes[samples[:, at]])
+    field = (classes >= GRASS) & (np.arange(len(classes)) >= len(materials))
     inner = slice(BLUR_REACH, -BLUR_REACH)
     image, clouds = _atmosphere(recipe, window, image)
+    # A tree or a house may fill most of a pixel and miss its middle: no field is there either.
+    other = labels != classes[entry]
+    entry[other & (labels < GRASS)] = 0
+    boundaries = _boundaries(entry.reshape(outer.height, outer.width), field)
+    boundaries[(other & (labels >= GRASS)).reshape(boundaries.shape)] = 2
     return Rendering(
         image,
-        labels.reshape(outer.shape)[inner, inner].copy(),
-        _boundaries(near, field)[inner, inner].copy(),
+        labels.reshape(boundaries.shape)[inner, inner].copy(),
+        boundaries[inner, inner].copy(),
         clouds,
     )
 
 
-def _samples(
-    recipe: SatelliteRecipe, map_: Map, classes: UInt8, u: Floats, v: Floats, at: Index
-) -> Index:
-    """Entries of the samples of the pixels `at`, (8, pixels)."""
-    row, column = np.divmod(at, u.shape[1] - 1)
-    us: list[Floats] = []
-    vs: list[Floats] = []
-    for x, y in _SAMPLES:
-        for grid, out in ((u, us), (v, vs)):
-            flat, k = grid.ravel(), row * grid.shape[1] + column
-            top = flat[k] * (1.0 - x) + flat[k + 1] * x
-            low = flat[k + grid.shape[1]] * (1.0 - x) + flat[k + grid.shape[1] + 1] * x
-            out.append(top * (1.0 - y) + low * y)
-    all_u, all_v = np.concatenate(us), np.concatenate(vs)
-    entry, _ = map_.entries(all_u, all_v)
-    village = np.flatnonzero((entry >= FIRST_PARCEL) & (classes[entry] == BUILT))
-    if village.size:
-        farm = np.array([leaf.farm for leaf in map_.leaves])[entry[village] - FIRST_PARCEL]
-        entry[village] = _houses(recipe, all_u[village], all_v[village], farm)
-    return entry.reshape(len(_SAMPLES), len(at))
+@dataclass(frozen=True)
+class Passes:
+    """Where machines drive in each entry: metres across and along their way, (entries,).
+
+    Args:
+        across: x, y and what is taken off, so that x across[0] + y across[1] - across[2] counts.
+        along: The same, from the middle of a field.
+        half: Half the length of a field.
+        first: Number of the first stripe.
+    """
+
+    across: tuple[Floats, Floats, Floats]
+    along: tuple[Floats, Floats, Floats]
+    half: Float32
+    first: Index
+
+    @classmethod
+    def of(cls, recipe: SatelliteRecipe, land: Landscape) -> Self:
+        shapes, more = land.parcels.shapes, (len(MATERIALS), 0)
+        away = np.where(shapes.used[..., None], shapes.ends - shapes.corners, 0.0)
+        row, longest = np.arange(len(shapes)), (away**2).sum(axis=2).argmax(axis=1)
+        east, south = turned_to_map(recipe, *away[row, longest].T)
+        length = np.maximum(np.sqrt(east * east + south * south), 1e-6)
+        c, s = east / length, south / length
+        middle = to_map(recipe, shapes.middle)
+        x, y = middle.T
+        numbers = hash_u32(recipe.seed, "stripes.first", land.parcels.key) % _STRIPES
+        zero = np.zeros(len(MATERIALS))
+
+        def axis(*parts: Floats) -> tuple[Floats, Floats, Floats]:
+            first, second, third = (np.concatenate([zero, part]) for part in parts)
+            return first, second, third
+
+        return cls(
+            axis(-s, c, y * c - x * s),
+            axis(c, s, x * c + y * s),
+            np.pad(length / 2, more, constant_values=1e9).astype(np.float32),
+            np.pad(numbers.astype(np.intp), more),
+        )
 
 
-def _houses(recipe: SatelliteRecipe, u: Floats, v: Floats, farm: NDArray[np.bool_]) -> Index:
-    """Roofs and gardens at places of villages, and the larger ones of farms."""
-    names = list(MATERIALS)
-    scale = np.where(farm, 1.7, 1.0)
-    a, b = u / (_PLOT_M[0] * scale), v / (_PLOT_M[1] * scale)
-    i, j = np.floor(a).astype(np.int64), np.floor(b).astype(np.int64)
-    seed = recipe.seed
-    size = [
-        (low + (high - low) * uniform(seed, f"house.{k}", i, j)) / _PLOT_M[k] / 2
-        for k, (low, high) in enumerate(_HOUSE_M)
-    ]
-    off = [0.3 + 0.4 * uniform(seed, f"house.at.{k}", i, j) for k in (0, 1)]
-    inside = (np.abs(a - i - off[0]) < size[0]) & (np.abs(b - j - off[1]) < size[1])
-    inside &= uniform(seed, "house", i, j) < _HOUSES
-    colour = uniform(seed, "house.roof", i, j)
-    pick = np.where(colour < 0.5, 0, np.where(colour < 0.9, 1, 2))
-    roofs = np.array([names.index(name) for name in _ROOFS])
-    return np.where(inside, roofs[pick], names.index("garden")).astype(np.intp)
-
-
-def _variation(
+def _reflectance(
     recipe: SatelliteRecipe,
     window: Window,
     look: Look,
+    passes: Passes,
     entry: Index,
-    u: Floats,
-    v: Floats,
-) -> tuple[Float32, Float32]:
-    """Growth and tone of the soil of each pixel, (pixels,)."""
+    at: Index,
+    samples: NDArray[np.int32],
+) -> Float32:
+    """Reflectance (2 x bands, height, width), before the air and the lens."""
+    bands = look.terms.shape[1]
+    image = np.empty((bands, window.height * window.width), dtype=np.float32)
+    for row in range(0, window.height, _ROWS):
+        part = Window(
+            window.col_off, window.row_off + row, window.width, min(_ROWS, window.height - row)
+        )
+        first, last = row * window.width, (row + part.height) * window.width
+        here = entry[first:last]
+        growth, tone, here = _variation(recipe, part, look, passes, here)
+        low, high = np.searchsorted(at, (first, last))
+        seen, places = samples[:, low:high], at[low:high] - first
+        rest = np.empty(len(here), dtype=np.float32)
+        for band in range(bands):
+            base, one, two, soil = look.terms[:, band]
+            out = image[band, first:last]
+            two.take(here, out=rest, mode="clip")
+            rest *= growth
+            rest += one.take(here, mode="clip")
+            rest *= growth
+            base.take(here, out=out, mode="clip")
+            out[places] = base.take(seen, mode="clip").sum(axis=0) * np.float32(1 / len(seen))
+            out += rest
+            soil.take(here, out=rest, mode="clip")
+            rest *= tone
+            out += rest
+    np.maximum(image, np.float32(0.002), out=image)
+    return image.reshape(bands, window.height, window.width)
+
+
+def _variation(
+    recipe: SatelliteRecipe, window: Window, look: Look, passes: Passes, entry: Index
+) -> tuple[Float32, Float32, Index]:
+    """Growth and tone of each pixel, (pixels,), and the entries with clearings in woods."""
     gsd, seed = recipe.gsd_m, recipe.seed
     xs = (np.arange(window.col_off, window.col_end, dtype=np.float64) + 0.5) * gsd
     ys = (np.arange(window.row_off, window.row_end, dtype=np.float64) + 0.5) * gsd
-    slow = noise_grid(seed, "grow.210", xs, ys, 210.0)
-    slow += np.float32(0.7) * noise_grid(seed, "grow.80", xs, ys, 80.0)
-    tone = np.float32(0.19) * noise_grid(seed, "soil.430", xs, ys, 430.0)
-    tone += np.float32(0.14) * noise_grid(seed, "soil.95", xs, ys, 95.0)
-    fine = noise_grid(seed, "grow.fine", xs, ys, max(16.0, 1.1 * gsd))
-    tone += np.float32(0.07) * fine
-    texture = look.texture.take(entry, axis=0)
-    growth = texture[:, 0] * slow.ravel() + texture[:, 1] * fine.ravel()
-    striped = np.flatnonzero(texture[:, 2] > 0.12)
-    # Bands of sowing or fertiliser along the lanes or across them.
-    wide = texture[striped, 3].astype(np.float64)
-    place = np.where(wide > 0, v.ravel()[striped], u.ravel()[striped]) / wide
-    growth[striped] += texture[striped, 2] * ripple(place).astype(np.float32)
+
+    def noise(name: str, size: float, dx: float = 0.0, dy: float = 0.0) -> Float32:
+        return noise_grid(seed, f"{name}.{size:g}", xs + dx, ys + dy, max(size, gsd)).ravel()
+
+    def of(values: Float32) -> Float32:
+        return values.take(entry, mode="clip")
+
+    middling, near = noise("grow", 85.0), noise("grow", 33.0)
+    fine = noise("grow", 13.0)
+    fine += np.float32(0.55) * near
+    slow = noise("grow", 230.0)
+    slow += np.float32(0.75) * middling
+    east, north = cos_sin((90.0 - recipe.sun_azimuth_deg) / 360.0)
+    light = np.zeros(len(entry), dtype=np.float32)
+    for size, weight in ((420.0, 1.3), (120.0, 1.1), (48.0, 0.6)):
+        step = 0.22 * size
+        light += np.float32(weight) * (
+            noise("relief", size, -step * float(east), step * float(north))
+            - noise("relief", size, step * float(east), -step * float(north))
+        )
+    growth = of(look.slow) * slow
+    growth += of(look.fine) * fine
+    growth += of(look.relief) * light
+    bad = np.clip((middling + np.float32(0.4) * near - np.float32(0.42)) * np.float32(3), 0, 1)
+    growth -= of(look.patches) * bad
+    _drive(recipe, xs, ys, look, passes, entry, growth)
     most = np.float32(_MOST_GROWTH)
-    return np.clip(growth, -most, most), tone.ravel()
+    np.clip(growth, -most, most, out=growth)
+
+    tone = np.float32(0.24) * noise("soil", 430.0)
+    tone += np.float32(0.22) * noise("soil", 95.0)
+    tone += np.float32(0.11) * fine
+    tone *= of(look.soil)
+    stand = noise("stand", 700.0) + np.float32(0.9) * noise("stand", 150.0) - np.float32(0.1)
+    stand += np.float32(0.4) * near
+    tone += of(look.stand) * np.clip(stand * np.float32(2.2) + np.float32(0.4), 0, 1)
+    open_ = noise("clearing", 260.0) + np.float32(0.7) * noise("clearing", 70.0)
+    open_ += np.float32(0.5) * near
+    bare = np.flatnonzero((open_ > np.float32(0.95)) & (of(look.stand) > 0))
+    if bare.size:
+        entry = entry.copy()
+        entry[bare] = _CLEARING
+        tone[bare] = 0.0
+    return growth, tone, entry
 
 
-def _reflect(
+def _drive(
+    recipe: SatelliteRecipe,
+    xs: Floats,
+    ys: Floats,
     look: Look,
+    passes: Passes,
     entry: Index,
-    at: Index,
-    samples: Index,
     growth: Float32,
-    tone: Float32,
-) -> Float32:
-    """Reflectance (pixels, 2 x bands)."""
-    out = _sum_terms(look.terms.take(entry, axis=0), growth, tone)
-    terms = look.terms.take(samples[0], axis=0)
-    for more in samples[1:]:
-        terms += look.terms.take(more, axis=0)
-    terms *= np.float32(1 / len(samples))
-    out[at] = _sum_terms(terms, growth[at], tone[at])
-    return out
+) -> None:
+    """Add to `growth` what comes from the ways of machines."""
+    at = np.flatnonzero(look.stripes.take(entry, mode="clip") > 0)
+    here = entry[at]
+    row, column = np.divmod(at, len(xs))
+    x, y = xs.take(column), ys.take(row)
+
+    def along(axis: tuple[Floats, Floats, Floats]) -> Floats:
+        place = axis[0].take(here) * x
+        place += axis[1].take(here) * y
+        place -= axis[2].take(here)
+        return place
+
+    place = along(passes.across)
+    place /= look.wide.take(here)
+    number = np.floor(place)
+    part = (place - number).astype(np.float32)
+    stripe = number.astype(np.intp)
+    stripe += passes.first.take(here)
+    # One pass goes over into the next: a pixel is about as wide.
+    left, right = (_stripes(recipe.seed).take(stripe + k, mode="wrap") for k in (0, 1))
+    right -= left
+    right *= part
+    right += left
+    right *= look.stripes.take(here)
+    far = along(passes.along).astype(np.float32)
+    half = passes.half.take(here)
+    right += look.slope.take(here) * np.clip(far / half, np.float32(-1), np.float32(1))
+    ends = np.abs(far) > half - np.float32(_HEADLAND_M)
+    right -= look.headland.take(here) * ends
+    growth[at] += right
 
 
-def _sum_terms(terms: Float32, growth: Float32, tone: Float32) -> Float32:
-    v = growth[:, None]
-    out = terms[:, 2] * v
-    out += terms[:, 1]
-    out *= v
-    out += terms[:, 0]
-    out += terms[:, 3] * tone[:, None]
-    return out
+@lru_cache(maxsize=8)
+def _stripes(seed: int) -> Float32:
+    """How much more or less than its neighbours a pass of the machines leaves, -1..1."""
+    return (uniform(seed, "stripes", np.arange(_STRIPES)) * 2.0 - 1.0).astype(np.float32)
 
 
 def _majority(classes: UInt8) -> UInt8:

@@ -110,9 +110,9 @@ def traits_of(seed: int, key: NDArray[np.int64], use: NDArray[np.int64]) -> Trai
     """The traits of parcels with these keys and classes."""
     return Traits(
         use=use,
-        late=4.0 * normal(seed, "trait.late", key),
-        vigour=np.clip(1.0 + 0.14 * normal(seed, "trait.vigour", key), 0.5, 1.4),
-        dark=np.clip(1.0 + 0.09 * normal(seed, "trait.dark", key), 0.7, 1.3),
+        late=6.0 * normal(seed, "trait.late", key),
+        vigour=np.clip(1.0 + 0.20 * normal(seed, "trait.vigour", key), 0.45, 1.5),
+        dark=np.clip(1.0 + 0.16 * normal(seed, "trait.dark", key), 0.6, 1.3),
         after=uniform(seed, "trait.after", key),
         days=uniform(seed, "trait.days", key),
         tone=normal(seed, "trait.tone", key),
