@@ -78,7 +78,7 @@ class Instances:
 
     Args:
         raster: A file with the number that each pixel shows, 0 for none, uint32.
-        table: A file with `Plants.identity` of each number, int64.
+        table: A file with `Plants.identity` and the column of the first pixel of each, int64.
         starts: (height + 1,) how many plants show their first pixel above each row.
     """
 
@@ -89,15 +89,16 @@ class Instances:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def between(self, row: int, end: int) -> tuple[int, Ints]:
+    def between(self, row: int, end: int) -> tuple[int, Ints, Ints]:
         """Those whose first pixel lies in the rows from `row` to before `end`.
 
         Returns:
-            How many come before them, and their identities.
+            How many come before them, their identities, and the columns of their first pixels.
         """
         height = len(self.starts) - 1
         first, last = (int(self.starts[min(max(r, 0), height)]) for r in (row, end))
-        return first, np.fromfile(self.table, np.int64, last - first, offset=8 * first)
+        lines = np.fromfile(self.table, np.int64, 2 * (last - first), offset=16 * first)
+        return first, lines[0::2], lines[1::2]
 
     def copy_to(self, path: Path) -> None:
         """Write the raster as a Cloud Optimized GeoTIFF."""
@@ -172,8 +173,9 @@ class Numbering(contextlib.AbstractContextManager["Numbering"]):
         numbers[order] = self._total + 1 + np.arange(len(order))
         assert self._total + len(order) < 1 << 32
         self._total += len(order)
-        self._table.write(found[order].tobytes())
-        np.add.at(self._counts, window.row_off + starts[first[order]] // window.width + 1, 1)
+        row, column = np.divmod(starts[first[order]], window.width)
+        self._table.write(np.stack([found[order], column], axis=1).tobytes())
+        np.add.at(self._counts, window.row_off + row + 1, 1)
         values = numbers[which].astype(np.uint32)
         raster = np.repeat(values, np.diff(np.append(starts, len(flat))))
         self._raster.write(raster.reshape(1, window.height, window.width), window=_span(window))

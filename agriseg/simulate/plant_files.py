@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from rasterio.io import DatasetReader
 
 from agriseg.geobox import Window
 from agriseg.legend import NODATA
@@ -37,8 +38,8 @@ WEED_NAMES: Final = (
 )
 """What the weeds of `crops.WEEDS` are called in the files."""
 
-# Pixels that are traced at a time; more where rows are long.
-_TRACED = 2 << 20
+# Rows and columns in which the plants begin that are traced at a time.
+_TRACED_ROWS, _TRACED_COLUMNS = 1024, 2048
 # Plants are looked up in parts of this size; it fixes the order of the stems.
 _PART_ROWS, _PART_COLUMNS = 512, 4096
 
@@ -78,13 +79,9 @@ def _written(path: Path, batches: Generator[PolygonBatch], recipe: FieldRecipe, 
 
 def traced_pixels(recipe: FieldRecipe) -> int:
     """How many pixels `write_plants` looks at at a time."""
-    return min(sum(_bands(recipe)), recipe.height) * recipe.width
-
-
-def _bands(recipe: FieldRecipe) -> tuple[int, int]:
-    """Rows in which the plants begin that are traced at a time, and rows below that these reach."""
     span = 2 * reach_px(recipe)
-    return max(_TRACED // recipe.width - span, span // 2), span
+    rows = min(_TRACED_ROWS + span, recipe.height)
+    return rows * min(_TRACED_COLUMNS + 2 * span, recipe.width)
 
 
 def _columns(recipe: FieldRecipe, plants: Plants, number: Ints) -> dict[str, NDArray[Any]]:
@@ -121,18 +118,18 @@ def _on_map(recipe: FieldRecipe, plants: Plants) -> Floats:
 def _polygons(recipe: FieldRecipe, instances: Instances) -> Generator[PolygonBatch]:
     """All plants that show a pixel, band by band.
 
-    The numbers of the plants that begin in a band of rows follow each other, and none of them ends
-    farther below than twice the reach of a plant: each is traced in one piece.
+    The numbers of the plants that begin in a band of rows follow each other. None of them shows a
+    pixel farther below or to a side than twice the reach of a plant: each is traced in one piece.
     """
-    rows, span = _bands(recipe)
     with rasterio.open(instances.raster) as raster:
-        for row in range(0, recipe.height, rows):
-            end = min(row + rows, recipe.height)
-            before, wanted = instances.between(row, end)
-            # With the row above: neighbours have the same vertices along their border.
-            top, below = max(row - 1, 0), min(end + span, recipe.height)
-            numbers = raster.read(1, window=((top, below), (0, recipe.width)))
-            shapes, pixels = _traced(recipe, numbers, top, (before, len(wanted)))
+        for row in range(0, recipe.height, _TRACED_ROWS):
+            end = min(row + _TRACED_ROWS, recipe.height)
+            before, wanted, column = instances.between(row, end)
+            shapes = np.empty(len(wanted), dtype=object)
+            pixels = np.zeros(len(wanted), dtype=np.int64)
+            for start in range(0, recipe.width, _TRACED_COLUMNS):
+                here = (column >= start) & (column < start + _TRACED_COLUMNS)
+                shapes[here], pixels[here] = _traced(recipe, raster, (row, start), before, here)
             plants = _matching(recipe, Window(0, row, recipe.width, end - row), wanted)
             stem = _on_map(recipe, plants)
             columns = _columns(recipe, plants, before + 1 + np.arange(len(wanted)))
@@ -142,33 +139,45 @@ def _polygons(recipe: FieldRecipe, instances: Instances) -> Generator[PolygonBat
 
 
 def _traced(
-    recipe: FieldRecipe, numbers: NDArray[np.uint32], row: int, which: tuple[int, int]
+    recipe: FieldRecipe,
+    raster: DatasetReader,
+    place: tuple[int, int],
+    before: int,
+    wanted: NDArray[np.bool_],
 ) -> tuple[NDArray[np.object_], Ints]:
-    """The pixels of some plants as MultiPolygons (n,), and how many they are.
+    """The pixels of some plants as MultiPolygons, and how many they are, by rising numbers.
 
     Args:
         recipe: The field.
-        numbers: Of some of its rows; 0 for none.
-        row: The first of them.
-        which: How many numbers come before those that are asked for, and how many they are.
+        raster: The number that each pixel shows, 0 for none.
+        place: Row and column from which on the plants begin.
+        before: How many numbers come before the first of `wanted`.
+        wanted: Which of the numbers after these are asked for.
     """
-    before, count = which
-    if not count:
+    if not wanted.any():
         return np.empty(0, dtype=object), np.zeros(0, dtype=np.int64)
+    span = 2 * reach_px(recipe)
+    # With the row above: neighbours have the same vertices along their border.
+    top, left = max(place[0] - 1, 0), max(place[1] - span, 0)
+    below = min(place[0] + _TRACED_ROWS + span, recipe.height)
+    right = min(place[1] + _TRACED_COLUMNS + span, recipe.width)
+    numbers = raster.read(1, window=((top, below), (left, right)))
     # Between rows of nothing no border is cut off.
     numbers = np.pad(numbers, ((1, 1), (0, 0)))
     strip = trace(numbers, numbers > 0)
     lines = exact(strip.arcs)
-    # Moved in whole (half) pixels: a corner is the same on the map, whatever band it comes from.
-    lines = Lines(lines.xy + np.array([0, 2 * (row - 1)], np.int32), lines.offsets)
+    # Moved in whole (half) pixels: a corner is the same on the map, whatever part it comes from.
+    lines = Lines(lines.xy + np.array([2 * left, 2 * (top - 1)], np.int32), lines.offsets)
     network = Network(strip.height, strip.width, strip.regions, strip.arcs)
     shapes = Shapes(lines, assemble(network, lines), recipe.geobox.transform)
     number = strip.regions.value - before - 1
-    mine = np.flatnonzero((number >= 0) & (number < count))
+    inside = (number >= 0) & (number < len(wanted))
+    mine = np.flatnonzero(inside)[wanted[number[inside]]]
     # Regions come in reading order, so the parts of a plant do.
     mine = mine[np.argsort(number[mine], kind="stable")]
-    whole = shapely.multipolygons(shapes.parts(mine), indices=number[mine])
-    pixels = np.bincount(number[mine], weights=strip.regions.pixels[mine])
+    _, which = np.unique(number[mine], return_inverse=True)
+    whole = shapely.multipolygons(shapes.parts(mine), indices=which)
+    pixels = np.bincount(which, weights=strip.regions.pixels[mine])
     return whole, pixels.astype(np.int64)
 
 
@@ -203,7 +212,7 @@ def _stems(recipe: FieldRecipe, instances: Instances, labels: Path) -> Generator
     with rasterio.open(labels) as raster:
         for row in range(0, recipe.height, _PART_ROWS):
             end = min(row + _PART_ROWS, recipe.height)
-            before, shown = instances.between(row - reach, end + reach)
+            before, shown, _ = instances.between(row - reach, end + reach)
             order = np.argsort(shown)
             for column in range(0, recipe.width, _PART_COLUMNS):
                 width = min(_PART_COLUMNS, recipe.width - column)

@@ -134,7 +134,8 @@ def test_narrow_bands_leave_the_same_bytes(
         numbering.add(recipe.geobox.window, render(recipe, recipe.geobox.window).instances)
         instances = numbering.done()
     plant_files.write_plants(tmp_path / "whole.gpkg", recipe, instances)
-    monkeypatch.setattr(plant_files, "_TRACED", 1)
+    monkeypatch.setattr(plant_files, "_TRACED_ROWS", 37)
+    monkeypatch.setattr(plant_files, "_TRACED_COLUMNS", 43)
     monkeypatch.setattr(plant_files, "_PART_COLUMNS", 61)
     plant_files.write_plants(tmp_path / "bands.gpkg", recipe, instances)
     assert (tmp_path / "whole.gpkg").read_bytes() == (tmp_path / "bands.gpkg").read_bytes()
@@ -163,7 +164,7 @@ def test_numbers_do_not_depend_on_the_strips(heights: list[int], tmp_path: Path)
     with rasterio.open(found.raster) as raster:
         numbers = raster.read(1)
     assert np.array_equal(np.append(0, table)[numbers], ids)
-    before, some = found.between(20, 99)
+    before, some, _ = found.between(20, 99)
     assert np.array_equal(some, table[before:])
     tops = [np.flatnonzero((ids == one).any(axis=1))[0] for one in table]
     assert before == sum(top < 20 for top in tops)

@@ -320,7 +320,7 @@ def test_memory_does_not_grow_with_the_height(tmp_path: Path) -> None:
     code = (
         "import resource, sys, agriseg\n"
         "from agriseg.simulate import plant_files\n"
-        "plant_files._TRACED = 1 << 17  # else either is traced in one piece\n"
+        "plant_files._TRACED_ROWS = 512  # else either is traced in one piece\n"
         "recipe = {'width': 160, 'height': int(sys.argv[1]), 'border_m': 0.1}\n"
         "agriseg.simulate(recipe, sys.argv[2])\n"
         "from agriseg.machine import peak_bytes; print(peak_bytes() // 1024)"
