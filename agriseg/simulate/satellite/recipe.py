@@ -105,7 +105,7 @@ class SatelliteRecipe(GridRecipe):
                 "both are days of one year: give the earlier one first"
             )
         taken = self.wood_share + self.settlement_share + self.grass_share
-        if taken > _MOST_NOT_ARABLE:
+        if taken > _MOST_NOT_ARABLE + 1e-9:
             raise OptionError(
                 f"recipe: wood_share, settlement_share and grass_share come to {taken:.3g}; "
                 f"{_MOST_NOT_ARABLE:g} is the most, the rest is fields: give smaller shares"
