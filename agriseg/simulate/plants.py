@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M, Rect
 from agriseg.simulate.spectra import CROP, GRASS_WEED, LEAFY_WEED
 from agriseg.simulate.stands import Layout, Stand, layout_of
+from agriseg.simulate.table import Table
 
 __all__ = [
     "Plants",
@@ -55,7 +56,7 @@ _TUFT_CELL_M = 0.12
 
 
 @dataclass(frozen=True)
-class Plants:
+class Plants(Table):
     """Plants, one a line: all arrays of one length, in an order that no window changes.
 
     Args:
@@ -85,13 +86,6 @@ class Plants:
     i: Ints
     j: Ints
 
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, which: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | Ints) -> Plants:
-        """The plants marked in `which`, in the same order; or those numbered, in that order."""
-        return Plants(*(getattr(self, field.name)[which] for field in fields(self)))
-
     @cached_property
     def identity(self) -> Ints:
         """A number above 0 for each plant, which no other plant of the scene has.
@@ -103,10 +97,6 @@ class Plants:
         assert ((self.stand >= 0) & (self.stand < 1 << 16)).all()
         kind = self.stand * 2 + np.isin(self.material, (LEAFY_WEED, GRASS_WEED))
         return np.asarray((kind << 46) + ((self.i + half) << 23) + (self.j + half))
-
-    def __add__(self, other: Plants) -> Plants:
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return Plants(*(np.concatenate(pair) for pair in pairs))
 
 
 def cells(rect: Rect, side_m: float) -> tuple[Ints, Ints]:

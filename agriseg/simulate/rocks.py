@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.simulate.noise import Floats, Ints, cos_sin, normal, uniform
+from agriseg.simulate.table import Table
 
 __all__ = ["Rocks", "rock_surface", "rocks"]
 
@@ -22,7 +23,7 @@ _TILT = 0.45
 
 
 @dataclass(frozen=True)
-class Rocks:
+class Rocks(Table):
     """Blocks, one a line: the highest points under some planes, long axis along (cx, cy).
 
     Metres throughout. `base_m` is how high its foot stands, below 0 for a block that is half
@@ -45,13 +46,6 @@ class Rocks:
     top: Floats
     fall_a: Floats
     fall_b: Floats
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, which: Ints) -> Rocks:
-        """The blocks numbered in `which`."""
-        return Rocks(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def rocks(

@@ -13,6 +13,7 @@ from agriseg.simulate.plants import Plants, Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.spectra import CLOD, RESIDUE, STONE
 from agriseg.simulate.stands import forms_of
+from agriseg.simulate.table import Table
 
 __all__ = [
     "STONES_PER_M2",
@@ -33,7 +34,7 @@ STONES_PER_M2, STRAW_PER_M2 = 0.6, 3.5
 
 
 @dataclass(frozen=True)
-class Blades:
+class Blades(Table):
     """Leaves and straws, one a line: a strip from (x, y) along (cx, cy), arched and folded.
 
     Metres throughout; `rise_m` is the height of the arch's top above `base_m`, `peak` the share of
@@ -64,16 +65,9 @@ class Blades:
     bright: Floats
     linear: Floats
 
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, which: Ints) -> Blades:
-        """The blades numbered in `which`."""
-        return Blades(*(getattr(self, field.name)[which] for field in fields(self)))
-
 
 @dataclass(frozen=True)
-class Domes:
+class Domes(Table):
     """Clods and stones, one a line: a lumpy half ellipsoid with its long axis along (cx, cy).
 
     `lumps` is how far its outline leaves the ellipse: 0 for a pebble, 0.6 for a broken clod.
@@ -91,13 +85,6 @@ class Domes:
     lumps: Floats
     pale: Floats
     bright: Floats
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, which: Ints) -> Domes:
-        """The domes numbered in `which`."""
-        return Domes(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def leaf_reach(recipe: FieldRecipe) -> float:
