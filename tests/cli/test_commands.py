@@ -142,13 +142,19 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
     )
     folder = tmp_path / "out" / "large"
     deadline = time.monotonic() + 60
     while not list(folder.glob("rows-*/row-*")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    try:
+        _, told = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        # Where it hangs, every thread says where it stands.
+        os.kill(process.pid, signal.SIGABRT)
+        _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "stopped; the same command goes on from here" in told
     assert "Traceback" not in told
