@@ -5,8 +5,8 @@ wrote it and whenever. For chip row r:
 
     row-r.tif     all pixels that are final once row r is merged with the one above it
     body-r.tif    the same without the rows shared with the row above, which was merged elsewhere
-    upper-r.npz   then: row r's share of those rows, and which of their pixels are valid
-    lower-r.npy   row r's share of the rows it has in common with row r + 1
+    upper-r.safetensors  then: row r's share of those rows, and which of their pixels are valid
+    lower-r.safetensors  row r's share of the rows it has in common with row r + 1
     seam-r.tif    the shared rows, once both shares met
     NAME.borders  regions and borders in NAME.tif, where the run makes polygons
 
@@ -16,19 +16,18 @@ Nothing is predicted twice: a run that goes on, or a neighbour in another proces
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
+from agriseg.arrays import from_bytes, to_bytes
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA
 from agriseg.raster.writer import HOST, Piece, write_bytes, write_rows
@@ -92,12 +91,11 @@ class Ledger:
         """What chip row `row` left for the next one, or None."""
         path = self._lower(row)
         try:
-            strip: SeamStrip = np.load(path, allow_pickle=False)
+            return from_bytes(path.read_bytes())["strip"]
         except FileNotFoundError:
             return None
-        except (EOFError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise _damaged(path) from error
-        return strip
 
     def pieces(self) -> list[Piece]:
         """All row files, from top to bottom; together they cover the raster once.
@@ -151,11 +149,10 @@ class Ledger:
         self._note_unreadable(row, unreadable)
         top = self.grid.row_window(row).row_off
         if lower is not None:
-            write_bytes(self._lower(row), _npy(lower))
+            write_bytes(self._lower(row), to_bytes({"strip": lower}))
         if upper is not None:
-            packed = io.BytesIO()
-            np.savez(packed, strip=upper, valid=valid[: self.grid.overlap])
-            write_bytes(self._upper(row), packed.getbuffer())
+            packed = to_bytes({"strip": upper, "valid": valid[: self.grid.overlap]})
+            write_bytes(self._upper(row), packed)
         if finished is not None:
             at = finished.window
             rows = slice(at.row_off - top, at.row_end - top)
@@ -175,11 +172,11 @@ class Ledger:
         if lower is None:
             return
         try:
-            with np.load(self._upper(row), allow_pickle=False) as packed:
-                upper, valid = packed["strip"], packed["valid"]
+            packed = from_bytes(self._upper(row).read_bytes())
+            upper, valid = packed["strip"], packed["valid"]
         except FileNotFoundError:
             return  # another process was quicker
-        except (EOFError, ValueError, BadZipFile) as error:
+        except (KeyError, ValueError) as error:
             raise _damaged(self._upper(row)) from error
         finished = join_seam(upper, lower, window, probabilities=self.probabilities)
         self._write(self._seam(row), finished, valid)
@@ -257,10 +254,10 @@ class Ledger:
         return self.folder / f"seam-{row:06d}.tif"
 
     def _upper(self, row: int) -> Path:
-        return self.folder / f"upper-{row:06d}.npz"
+        return self.folder / f"upper-{row:06d}.safetensors"
 
     def _lower(self, row: int) -> Path:
-        return self.folder / f"lower-{row:06d}.npy"
+        return self.folder / f"lower-{row:06d}.safetensors"
 
 
 def _traced(path: Path) -> Path:
@@ -292,9 +289,3 @@ def _is_there(path: Path) -> bool:
 def _damaged(path: Path) -> OutputError:
     path.unlink(missing_ok=True)
     return OutputError(f"{path} was damaged and is removed; run the same command again")
-
-
-def _npy(strip: SeamStrip) -> memoryview:
-    packed = io.BytesIO()
-    np.save(packed, strip, allow_pickle=False)
-    return packed.getbuffer()

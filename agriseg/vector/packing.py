@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -11,26 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.arrays import from_bytes, to_bytes
 from agriseg.vector.strip import Arcs, Regions, Strip
 
 __all__ = ["pack", "unpack"]
 
-_VERSION = b"agriseg borders 1\n"
+_VERSION = b"agriseg borders 2\n"
 _ARCS = [field.name for field in fields(Arcs)]
 _REGIONS = [field.name for field in fields(Regions)]
 
 
 def pack(strips: Sequence[Strip]) -> bytes:
-    """Strips that follow each other as an .npz archive behind a checksum."""
+    """Strips that follow each other as named arrays behind a checksum."""
     arrays = {"count": np.array(len(strips))}
     for k, strip in enumerate(strips):
         arrays[f"{k}_place"] = np.array([strip.row_off, strip.height, strip.width])
         arrays |= {f"{k}_top": strip.top, f"{k}_bottom": strip.bottom}
         arrays |= {f"{k}_arcs_{name}": getattr(strip.arcs, name) for name in _ARCS}
         arrays |= {f"{k}_regions_{name}": getattr(strip.regions, name) for name in _REGIONS}
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    packed = file.getvalue()
+    packed = to_bytes(arrays)
     return _head(packed) + packed
 
 
@@ -43,12 +41,12 @@ def unpack(data: bytes) -> list[Strip]:
     head, packed = data[: len(_head(b""))], data[len(_head(b"")) :]
     if head != _head(packed):
         raise ValueError("strips of another version, or damaged")
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return [_unpacked(arrays, k) for k in range(int(arrays["count"]))]
+    arrays = from_bytes(packed)
+    return [_unpacked(arrays, k) for k in range(int(arrays["count"]))]
 
 
 def _head(packed: bytes) -> bytes:
-    """Version and checksum: a damaged archive fails in many ways, some of them silent."""
+    """Version and checksum: numbers that are damaged would make a map, a false one."""
     return _VERSION + hashlib.sha256(packed).digest()
 
 

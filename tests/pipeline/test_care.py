@@ -92,7 +92,7 @@ def _stopped(scene: Path, out: Path, at: int = 20, **options: Any) -> Path:
     return ledger
 
 
-@pytest.mark.parametrize("lost", ["row-000001.tif", "row-000002.tif", "lower-*.npy"])
+@pytest.mark.parametrize("lost", ["row-000001.tif", "row-000002.tif", "lower-*.safetensors"])
 @pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_ledger_that_lost_a_file_heals(tmp_path: Path, scene: Path, lost: str, how: str) -> None:
     agriseg.segment(scene, tmp_path / "plain", model=Smooth(), chip=16, overlap=4)
@@ -107,7 +107,7 @@ def test_a_ledger_that_lost_a_file_heals(tmp_path: Path, scene: Path, lost: str,
     assert leftovers(run.path) == []
 
 
-@pytest.mark.parametrize("damaged", ["row-000001.tif", "lower-*.npy"])
+@pytest.mark.parametrize("damaged", ["row-000001.tif", "lower-*.safetensors"])
 def test_a_damaged_file_of_the_ledger_is_told_and_made_anew(
     tmp_path: Path, scene: Path, damaged: str
 ) -> None:
