@@ -7,6 +7,7 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
     ├── InputError       a raster, or the set of rasters, cannot be used
     │   ├── BandError    a band is missing, unnamed or named twice
     │   └── ReadError    pixels of a window could not be read
+    ├── LabelError       labels cannot be used, or do not fit the scene or the legend
     ├── ModelError       a model file or card cannot be used, or does not fit the scene
     ├── OptionError      an option, or a combination of options, makes no sense
     └── OutputError      the results cannot be written: folder, room on the disk, permissions
@@ -16,6 +17,7 @@ __all__ = [
     "AgrisegError",
     "BandError",
     "InputError",
+    "LabelError",
     "ModelError",
     "OptionError",
     "OutputError",
@@ -40,6 +42,10 @@ class BandError(InputError):
 
 class ReadError(InputError):
     """Pixels could not be read; the message names the file and the window."""
+
+
+class LabelError(AgrisegError):
+    """Labels cannot be used, or do not fit the scene or the legend."""
 
 
 class ModelError(AgrisegError):
