@@ -39,7 +39,7 @@ from agriseg.vector.segments import PolygonOptions
 __all__ = ["Estimate", "Job", "SegmentOptions", "prepare", "reserve"]
 
 # Raised whenever rows of an older version must not be mixed with new ones.
-_ROWS_FORMAT = 1
+_ROWS_FORMAT = 2
 # Raised whenever the same rows come to other polygons.
 _POLYGONS_FORMAT = 1
 # Compressed class and confidence maps take well under a byte a pixel; twice, for rows and COGs.
