@@ -34,8 +34,8 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # The front doors stand above all floors: they only open onto the rooms.
 DOORS = frozenset({"__init__", "__main__"})
-TORCH_FREE = FLOORS[0] | set(
-    ["raster", "tiling", "indices", "vector", "fields", "labels", "runs", "publish"]
+TORCH_FREE = FLOORS[0] | frozenset(
+    {"raster", "tiling", "indices", "vector", "fields", "labels", "runs", "publish"}
 )
 TORCH = frozenset(
     {
