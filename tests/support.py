@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +25,20 @@ NORTH_UP = Affine(0.02, 0.0, 360123.4567, 0.0, -0.02, 5350000.25)
 
 LEGEND = Legend.of(("soil", "#966f4a"), ("crop", "#388e3c"), ("weed", "#d81b60"))
 
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = (sys.executable, "-m", "agriseg")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`agriseg` as a user types it."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def write_raster(

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,20 +14,8 @@ import pytest
 import rasterio
 
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
-from tests.support import leftovers, read_classes, write_raster
-
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-m", "agriseg")
-
-
-def agriseg(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from tests.support import COMMAND, ROOT, leftovers, read_classes, write_raster
+from tests.support import command as agriseg
 
 
 @pytest.fixture

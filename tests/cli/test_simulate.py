@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import rasterio
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import command
 
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "agriseg", "simulate", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+run = partial(command, "simulate")
 
 
 def test_it_says_what_it_will_do_and_what_it_did(tmp_path: Path) -> None:

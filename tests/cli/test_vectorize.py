@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,19 +12,9 @@ import pytest
 import rasterio
 
 import agriseg
-from tests.support import write_raster
+from tests.support import command, write_raster
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "agriseg", "vectorize", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+run = partial(command, "vectorize")
 
 
 @pytest.fixture
