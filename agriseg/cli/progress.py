@@ -5,17 +5,8 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
+from agriseg.cli.bar import Bar, Speed
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
 from agriseg.models import about
 from agriseg.pipeline import Job, probe
@@ -24,23 +15,12 @@ from agriseg.runs import Run
 __all__ = ["ConsoleListener"]
 
 
-class _Speed(ProgressColumn):
-    """Megapixels a second since this run began."""
-
-    def render(self, task: Task) -> Text:
-        done = task.completed - task.fields["from_earlier"]
-        if not task.elapsed or done <= 0:
-            return Text("... Mpixel/s", style="progress.data.speed")
-        return Text(f"{done / task.elapsed / 1e6:.2f} Mpixel/s", style="progress.data.speed")
-
-
 class ConsoleListener:
     """Prints the plan of each scene, a bar while it runs on a terminal, and what came of it."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = Bar(self._console, "segment", Speed())
         self._started = 0.0
         self._fresh_pixels = 0
 
@@ -83,25 +63,10 @@ class ConsoleListener:
         self._started, self._fresh_pixels = time.monotonic(), total_pixels - done_pixels
         if done_pixels:
             self._say(f"  resume  {done_pixels / total_pixels:.0%} is there from an earlier run")
-        if not self._console.is_terminal:
-            return
-        self._progress = Progress(
-            TextColumn("  segment"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            _Speed(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._progress.start()
-        self._task = self._progress.add_task(
-            "segment", total=total_pixels, completed=done_pixels, from_earlier=done_pixels
-        )
+        self._bar.start(total_pixels, done_pixels)
 
     def advance(self, pixels: int) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task, pixels)
+        self._bar.advance(pixels)
 
     def assembling(self) -> None:
         self.close()
@@ -129,9 +94,7 @@ class ConsoleListener:
 
     def close(self) -> None:
         """Take the bar off the screen."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress, self._task = None, None
+        self._bar.close()
 
     def _say(self, text: str) -> None:
         self._console.print(text)

@@ -15,8 +15,6 @@ from agriseg.cli.words import area_words, count_words, size_words, time_words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.progress import Progress
-
     from agriseg.simulate.dataset_recipe import DatasetRecipe
     from agriseg.simulate.grid_recipe import GridRecipe
     from agriseg.simulate.scene import Plan, Simulated
@@ -83,9 +81,12 @@ class _Console:
     def __init__(self, quiet: bool) -> None:
         from rich.console import Console
 
+        from agriseg.cli.bar import Bar
+
         self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
-        self._quiet = quiet
-        self._progress: Progress | None = None
+        self._bar = Bar(self._console, "simulate")
+        # What a pixel moves the bar by: a scene's share of a dataset is the same for all.
+        self._step = 1.0
         self._dataset: DatasetRecipe | None = None
         self.folder: Path | None = None
         self.kept_scenes = 0
@@ -94,24 +95,26 @@ class _Console:
 
     def begin(self, plan: Plan) -> None:
         recipe, cost = plan.recipe, plan.cost
-        if self._dataset is None:
+        pixels = recipe.width * recipe.height
+        if self._dataset is not None:
+            self._step = 1.0 / pixels
+        else:
             self._say(
                 f"{plan.out}  {_grid_words(recipe)}; about {time_words(cost.seconds)}, "
                 f"{cost.memory_bytes / 1e9:.1f} GB of memory, {cost.disk_bytes / 1e6:.0f} MB on "
                 "disk while it runs"
             )
-        self._start_bar(recipe.width * recipe.height)
+            self._bar.start(pixels)
 
     def advance(self, pixels: int) -> None:
-        if self._progress is not None:
-            self._progress.advance(self._progress.task_ids[0], pixels)
+        self._bar.advance(pixels * self._step)
 
     def assembling(self) -> None:
-        self.close()
+        if self._dataset is None:
+            self.close()
 
     def end(self, made: Simulated) -> None:
         self.made.append(made)
-        self.close()
         if self._dataset is None:
             self._say(f"  found   {_found_words(made)}")
             first, *others = _names(made)
@@ -126,33 +129,20 @@ class _Console:
     def begin_dataset(self, recipe: DatasetRecipe, out: Path) -> None:
         self._dataset, self.folder = recipe, out
         self._say(f"{out}  {count_words(len(recipe), 'scene')} of kind {recipe.of}")
+        self._bar.start(len(recipe))
 
     def scene(self, number: int) -> _Console:
         return self
 
     def kept(self, number: int, folder: Path) -> None:
         self.kept_scenes += 1
+        self._bar.advance(1)
 
     def end_dataset(self, folders: list[Path]) -> None:
         self.scenes = folders
+        self.close()
         kept = f"; {count_words(self.kept_scenes, 'scene')} stood there" if self.kept_scenes else ""
         self._say(f"  done    {count_words(len(folders), 'scene')} in {self.folder}{kept}")
-
-    def _start_bar(self, pixels: int) -> None:
-        if self._quiet or not self._console.is_terminal:
-            return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("  simulate"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._progress.start()
-        self._progress.add_task("simulate", total=pixels)
 
     def stopped_words(self) -> str:
         if self._dataset is None:
@@ -177,9 +167,7 @@ class _Console:
 
     def close(self) -> None:
         """Take the bar off the screen."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        self._bar.close()
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
