@@ -23,6 +23,7 @@ from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import Rect
 from agriseg.simulate.stands import Stand, layout_of
 from agriseg.vector.files import PolygonBatch, write_polygons
+from agriseg.vector.measure import placed
 
 __all__ = ["Truth", "outline_of", "write_truth"]
 
@@ -64,13 +65,8 @@ def write_truth(recipe: FieldRecipe, labels: Path, folder: Path) -> Truth:
 
 def _on_map(recipe: FieldRecipe, pixels: object) -> NDArray[np.object_]:
     """Shapes from pixels to the map."""
-    a, b, c, d, e, f = recipe.geobox.transform[:6]
-    assert b == d == 0
-
-    def turn(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.stack([c + a * xy[:, 0], f + e * xy[:, 1]], axis=1)
-
-    return np.asarray(shapely.transform(np.asarray(pixels, dtype=object), turn))
+    shapes = np.asarray(pixels, dtype=object)
+    return np.asarray(shapely.transform(shapes, lambda xy: placed(xy, recipe.geobox.transform)))
 
 
 def outline_of(recipe: FieldRecipe, labels: Path) -> tuple[shapely.MultiPolygon, Ints]:
