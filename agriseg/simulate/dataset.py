@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -37,7 +37,6 @@ class DatasetListener(Protocol):
     def end_dataset(self, folders: list[Path]) -> None: ...
 
 
-@dataclass(frozen=True)
 class _Silent:
     def begin_dataset(self, recipe: DatasetRecipe, out: Path) -> None: ...
     def scene(self, number: int) -> SimulateListener:
@@ -78,7 +77,7 @@ def draw_dataset(
             listener.kept(number, folder)
         else:
             # The table tells of the scenes that stand there, or is not there.
-            (out / TABLE_FILE).unlink(missing_ok=True)
+            _remove(out / TABLE_FILE)
             draw(drawn, folder, listener.scene(number))
         folders.append(folder)
     _write_table(recipe, out, folders)
@@ -109,6 +108,15 @@ def _is_there(recipe: GridRecipe, folder: Path) -> bool:
     return all((folder / name).is_file() for name in outputs_of(recipe))
 
 
+def _remove(table: Path) -> None:
+    try:
+        table.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{table.parent} cannot be written: {error.strerror}; give another folder"
+        ) from error
+
+
 def _write_table(recipe: DatasetRecipe, out: Path, folders: list[Path]) -> None:
     text = io.StringIO(newline="")
     table = None
@@ -118,8 +126,4 @@ def _write_table(recipe: DatasetRecipe, out: Path, folders: list[Path]) -> None:
             table = csv.DictWriter(text, list(line), lineterminator="\n")
             table.writeheader()
         table.writerow(line)
-    path = out / TABLE_FILE
-    try:
-        write_bytes(path, text.getvalue().encode())
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    write_bytes(out / TABLE_FILE, text.getvalue().encode())

@@ -38,10 +38,12 @@ def test_faults_are_one_line(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("row_spacing: 0.5\n")
     (tmp_path / "file").write_text("")
+    (tmp_path / "many.yaml").write_text("kind: dataset\nscenes: 2\nwidth: 40\nheight: 30\n")
     cases = (
         ((recipe, "-o", tmp_path / "out"), "did you mean row_spacing_m?"),
         ((tmp_path / "none.yaml", "-o", tmp_path / "out"), "there is no such recipe"),
         (("configs/sample-field.yaml", "-o", tmp_path / "file"), "cannot be written"),
+        ((tmp_path / "many.yaml", "-o", tmp_path / "file", "-q"), "cannot be written"),
         (("configs/sample-field.yaml", "-o", tmp_path / "out", "--width", 3), "width is 3;"),
     )
     for arguments, words in cases:
