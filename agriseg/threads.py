@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["cores", "in_threads", "together"]
+__all__ = ["cores", "in_order", "in_threads", "together"]
 
 _MOST = 8
 
@@ -37,6 +37,20 @@ def in_threads(
     """
     threads = threads or cores()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
+    yield from in_order(pool, work, items, threads)
+
+
+def in_order(
+    pool: Executor, work: Callable[[_A], _B], items: Iterable[_A], at_once: int
+) -> Generator[tuple[_A, _B], None, None]:
+    """As `in_threads`, with a pool that is shut down at the end, however it comes.
+
+    Args:
+        pool: Does the work.
+        work: What is done to each.
+        items: What it is done to.
+        at_once: How many the pool works on at a time.
+    """
     waiting: deque[tuple[_A, Future[_B]]] = deque()
     fault: Exception | None = None
     source = iter(items)
@@ -50,8 +64,8 @@ def in_threads(
                 fault = error
                 break
             waiting.append((item, pool.submit(work, item)))
-            # One more than are worked on: no thread waits while a result is used.
-            if len(waiting) > threads + 1:
+            # One more than are worked on: nobody waits while a result is used.
+            if len(waiting) > at_once + 1:
                 first, future = waiting.popleft()
                 yield first, future.result()
         while waiting:

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "agriseg"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(rooms.split())
     for rooms in (
-        "_version arrays errors machine threads geobox bands legend",
+        "_version arrays errors machine threads processes geobox bands legend",
         "raster tiling",
         "indices",
         "models vector",

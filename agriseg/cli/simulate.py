@@ -36,6 +36,14 @@ def simulate(
     height: Annotated[
         int | None, typer.Option(help="Rows, in place of the recipe's.", show_default=False)
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that draw; 1: this one alone. Default: one a core, where that pays.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
@@ -65,7 +73,15 @@ def simulate(
 
     listener = _Console(quiet)
     try:
-        run_simulate(recipe, out, seed=seed, width=width, height=height, listener=listener)
+        run_simulate(
+            recipe,
+            out,
+            seed=seed,
+            width=width,
+            height=height,
+            workers=workers,
+            listener=listener,
+        )
     except KeyboardInterrupt:
         print(listener.stopped_words(), file=sys.stderr)
         raise typer.Exit(130) from None

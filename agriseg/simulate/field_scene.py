@@ -61,7 +61,7 @@ class FieldDrawing:
         "field.gpkg",
     )
 
-    def cost(self, recipe: FieldRecipe, threads: int) -> Cost:
+    def cost(self, recipe: FieldRecipe, work: Work) -> Cost:
         """What drawing will take, found out on a small block in the middle.
 
         Raises:
@@ -75,17 +75,17 @@ class FieldDrawing:
         pixel_s = (time.perf_counter() - began) / (side * side * _TRIAL_EXCESS)
         pixels, bands = recipe.width * recipe.height, len(SENSORS[recipe.sensor])
         blocks = -(-recipe.width // STRIP) * -(-recipe.height // STRIP)
-        at_once = min(threads, blocks)
         edges = _edges(seen) / seen.size * pixels
         plants = len(np.unique(seen)) / seen.size * pixels
-        seconds = pixels * pixel_s / (1 + _SECOND_THREAD * (at_once - 1)) + pixels / _ASSEMBLE_PX_S
-        seconds += edges * _EDGE_S
+        seconds = pixels * pixel_s / work.speed_up(blocks, _SECOND_THREAD)
+        seconds += pixels / _ASSEMBLE_PX_S + edges * _EDGE_S
         strip = bands * _STRIP_BYTES + _STRIP_BYTES_PLANTS
-        memory = _BASE_BYTES + at_once * min(STRIP**2, pixels) * _BLOCK_BYTES
-        memory += min(STRIP, recipe.height) * recipe.width * strip
-        # Not all that drawing held is free again by then.
-        traced = traced_pixels(recipe)
-        memory += traced * (_TRACED_BYTES + _TRACED_BYTES_EDGE * edges / pixels)
+        drawing = min(work.at_once, blocks) * min(STRIP**2, pixels) * _BLOCK_BYTES
+        tracing = traced_pixels(recipe) * (_TRACED_BYTES + _TRACED_BYTES_EDGE * edges / pixels)
+        memory = _BASE_BYTES + min(STRIP, recipe.height) * recipe.width * strip
+        # Not all that threads held is free again when plants are traced; workers are gone by then.
+        several = work.workers > 1
+        memory += max(drawing + work.workers_bytes, tracing) if several else drawing + tracing
         disk = pixels * (bands * _DISK_BYTES + _DISK_BYTES_LABELS) + 1e6
         disk += plants * _DISK_BYTES_PLANT + edges * _DISK_BYTES_EDGE
         return Cost(seconds, int(disk), int(memory))
@@ -93,14 +93,7 @@ class FieldDrawing:
     def write(self, recipe: FieldRecipe, nest: Path, work: Work) -> Found:
         """Write all of `outputs` into the folder `nest`."""
         with Numbering(recipe, nest) as numbering:
-            drawn = draw_strips(
-                recipe,
-                nest,
-                advance=work.advance,
-                block=work.block,
-                threads=work.threads,
-                numbering=numbering,
-            )
+            drawn = draw_strips(recipe, nest, work, numbering)
             instances = numbering.done()
         work.assembling()
         truths: list[Truth] = []

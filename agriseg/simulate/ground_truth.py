@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from agriseg.legend import NODATA
-from agriseg.simulate.drawing import CACHE_BYTES
+from agriseg.simulate.drawing import gdal_cache
 from agriseg.simulate.field import LEGEND
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.parcels import Edge, part_of
@@ -85,7 +85,7 @@ def outline_of(recipe: FieldRecipe, labels: Path) -> tuple[shapely.MultiPolygon,
     counts = np.zeros((len(layout.fields) + 1) << 8, dtype=np.int64)
     parts: list[shapely.Geometry] = []
     xs = (np.arange(recipe.width, dtype=np.float64) + 0.5) * recipe.gsd_m
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(labels) as raster:
+    with gdal_cache(), rasterio.open(labels) as raster:
         for row in range(0, recipe.height, _PART_ROWS):
             rows = min(_PART_ROWS, recipe.height - row)
             classes = raster.read(1, window=((row, row + rows), (0, recipe.width)))

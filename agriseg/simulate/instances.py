@@ -15,7 +15,7 @@ from rasterio.io import DatasetWriter
 
 from agriseg.geobox import Window
 from agriseg.raster.writer import copy_cog
-from agriseg.simulate.drawing import CACHE_BYTES
+from agriseg.simulate.drawing import gdal_cache
 from agriseg.simulate.noise import Ints
 from agriseg.simulate.plants import Plants, largest_plant_m
 from agriseg.simulate.recipe import FieldRecipe
@@ -102,7 +102,7 @@ class Instances:
 
     def copy_to(self, path: Path) -> None:
         """Write the raster as a Cloud Optimized GeoTIFF."""
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with gdal_cache():
             copy_cog(self.raster, path, LEVEL="6", PREDICTOR="NO", OVERVIEW_RESAMPLING="NEAREST")
 
 

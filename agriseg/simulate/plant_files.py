@@ -15,7 +15,7 @@ from rasterio.io import DatasetReader
 
 from agriseg.geobox import Window
 from agriseg.legend import NODATA
-from agriseg.simulate.drawing import CACHE_BYTES
+from agriseg.simulate.drawing import gdal_cache
 from agriseg.simulate.field import CLASS_OF, LEGEND
 from agriseg.simulate.instances import WEED_CLASS, Instances, reach_px
 from agriseg.simulate.noise import Floats, Ints
@@ -73,7 +73,7 @@ def write_stems(path: Path, recipe: FieldRecipe, instances: Instances, labels: P
 
 def _written(path: Path, batches: Generator[PolygonBatch], recipe: FieldRecipe, layer: str) -> int:
     """Write a layer; GDAL's settings are this thread's, so `batches` must not outlive the call."""
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), contextlib.closing(batches):
+    with gdal_cache(), contextlib.closing(batches):
         return write_polygons(path, batches, recipe.geobox.crs, layer=layer)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from rasterio.io import DatasetWriter
 
 from agriseg.geobox import Window
 from agriseg.raster.writer import ByteLayer, Piece, copy_cog, write_cog, write_rows
-from agriseg.simulate.drawing import CACHE_BYTES
+from agriseg.simulate.drawing import Work, gdal_cache
 from agriseg.simulate.field import LEGEND, render
 from agriseg.simulate.instances import Numbering
 from agriseg.simulate.recipe import FieldRecipe
@@ -30,7 +31,6 @@ from agriseg.simulate.strips import (
     in_steps,
     profile,
 )
-from agriseg.threads import in_threads
 
 __all__ = ["Drawn", "draw_strips", "to_counts"]
 
@@ -66,7 +66,7 @@ class Drawn:
             OutputError: It cannot be written.
         """
         is_small = self.recipe.width * self.recipe.height <= _SMALL
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with gdal_cache():
             copy_cog(self.plain, path, LEVEL="9" if is_small else "2", PREDICTOR="YES")
 
     def write_labels(self, path: Path, image: str) -> None:
@@ -82,41 +82,35 @@ class Drawn:
         names = {f"class_{label.value}": label.name for label in LEGEND}
         tags = {"TIFFTAG_IMAGEDESCRIPTION": f"Labels of {image}, drawn with it", **names}
         layers = [ByteLayer("class", 0, legend=LEGEND)]
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with gdal_cache():
             write_cog(path, self.pieces, self.recipe.geobox, layers, tags=tags)
 
 
 def draw_strips(
-    recipe: FieldRecipe,
-    nest: Path,
-    *,
-    advance: Callable[[int], None] = lambda pixels: None,
-    block: int = STRIP,
-    threads: int | None = None,
-    numbering: Numbering | None = None,
+    recipe: FieldRecipe, nest: Path, work: Work, numbering: Numbering | None = None
 ) -> Drawn:
     """Render a field into strips.
 
     Memory is that of one strip of `STRIP` rows (21 bytes a pixel with five bands) and of a block
-    for each thread, whatever the height. The pixels depend on nothing but the recipe.
+    for each that is drawn at a time, whatever the height. The pixels depend on nothing but the
+    recipe.
 
     Args:
         recipe: The field.
         nest: An empty folder for the strips, on the disk that the files go to.
-        advance: Is told of every block that is done, in pixels.
-        block: Side of the blocks that one thread draws, pixels.
-        threads: That draw; None: one a core, up to eight.
+        work: How to draw, and whom to tell.
         numbering: Is given what plants the pixels show, strip by strip.
 
     Raises:
         OSError, RasterioError: From GDAL: a strip cannot be written.
+        AgrisegError: A worker process died.
     """
     plain = nest / "plain.tif"
     pieces = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES))
+        stack.enter_context(gdal_cache())
         levels = _open_levels(recipe, plain, stack)
-        strips = stack.enter_context(contextlib.closing(_strips(recipe, block, threads, advance)))
+        strips = stack.enter_context(contextlib.closing(_strips(recipe, work)))
         for window, strip in strips:
             piece = Piece(window, nest / f"labels-{window.row_off}.tif")
             write_rows(piece.path, strip.classes[None])
@@ -159,23 +153,21 @@ class _Block:
     instances: NDArray[np.int64]
 
 
-def _strips(
-    recipe: FieldRecipe, block: int, threads: int | None, advance: Callable[[int], None]
-) -> Generator[tuple[Window, _Block], None, None]:
+def _drawn(recipe: FieldRecipe, window: Window) -> _Block:
+    part = render(recipe, window)
+    counts = to_counts(part.reflectance, part.valid, SENSORS[recipe.sensor])
+    return _Block(counts, part.labels, part.instances)
+
+
+def _strips(recipe: FieldRecipe, work: Work) -> Generator[tuple[Window, _Block], None, None]:
     """One strip after the other, and where it lies.
 
     Blocks of the next strips are drawn while one is used; the arrays are new for each strip.
     """
     bands = SENSORS[recipe.sensor]
-
-    def draw(window: Window) -> _Block:
-        part = render(recipe, window)
-        counts = to_counts(part.reflectance, part.valid, bands)
-        return _Block(counts, part.labels, part.instances)
-
     # Memory of numpy, and what its threads wait for each other, is least at this size: 512 gave
     # 0.97 Mpixel/s with two threads on two cores, 256 gave 0.59, 1024 gave 0.81.
-    drawn = in_threads(draw, blocks(recipe, block, block), threads, "simulate")
+    drawn = work.each(partial(_drawn, recipe), blocks(recipe, work.block, work.block))
     try:
         for row in range(0, recipe.height, STRIP):
             strip = Window(0, row, recipe.width, min(STRIP, recipe.height - row))
@@ -193,7 +185,7 @@ def _strips(
                 whole.classes[rows, columns] = part.classes
                 whole.instances[rows, columns] = part.instances
                 missing -= part.classes.size
-                advance(part.classes.size)
+                work.advance(part.classes.size)
             yield strip, whole
     finally:
         drawn.close()

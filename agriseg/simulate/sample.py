@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from agriseg.simulate.drawing import Work
 from agriseg.simulate.rasters import draw_strips
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.scene import nest_in
@@ -28,7 +29,7 @@ def write_sample(folder: str | Path, recipe: FieldRecipe | None = None) -> Path:
     folder = Path(folder)
     names = ("field.tif", "field_labels.tif")
     with nest_in(folder) as nest:
-        drawn = draw_strips(recipe or FieldRecipe(), nest)
+        drawn = draw_strips(recipe or FieldRecipe(), nest, Work())
         drawn.write_image(nest / names[0])
         drawn.write_labels(nest / names[1], names[0])
         for name in names:

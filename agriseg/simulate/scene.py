@@ -36,6 +36,7 @@ __all__ = [
     "draw",
     "nest_in",
     "outputs_of",
+    "paying_workers",
 ]
 
 DRAWINGS: Final[dict[type[GridRecipe], Drawing]] = {
@@ -46,8 +47,10 @@ DRAWINGS: Final[dict[type[GridRecipe], Drawing]] = {
 
 RECIPE_FILE = "recipe.yaml"
 """The last of a scene's files to come to its name."""
-# Side of the blocks that one thread draws, pixels.
-_BLOCK = 512
+
+# Pixels from which on worker processes save more time than they take to start: half a second, for
+# 0.3 seconds a Mpixel.
+_WORTH_PX = 4_000_000
 
 _NEST = re.compile(r"\.simulating-(.+)\.(\d+)\.[0-9a-f]{8}\Z")
 
@@ -110,8 +113,9 @@ def draw(
     out: Path,
     listener: SimulateListener,
     *,
-    block: int = _BLOCK,
+    block: int = Work.block,
     threads: int | None = None,
+    workers: int | None = 1,
 ) -> Simulated:
     """Write all files of a scene.
 
@@ -119,22 +123,26 @@ def draw(
         recipe: The scene.
         out: The folder; made where it is missing.
         listener: Is told how it goes.
-        block: Side of the blocks that one thread draws, pixels.
-        threads: That draw; None: one a core, up to eight.
+        block: Side of the blocks that are drawn at a time, pixels.
+        threads: Of this process; None: one a core, up to eight.
+        workers: Processes that draw; 1: the threads do; None: as many as pay.
 
     Raises:
         OptionError: The recipe shows nothing.
         OutputError: The folder cannot be written, or the disk has no room.
+        AgrisegError: A worker process died.
     """
     began = time.monotonic()
     text = recipe_text(recipe)
     drawing, files = DRAWINGS[type(recipe)], outputs_of(recipe)
-    threads = threads or cores()
-    plan = Plan(recipe, out, drawing.cost(recipe, threads))
+    workers = paying_workers(recipe.width * recipe.height) if workers is None else workers
+    # A single block is drawn here.
+    workers = min(workers, -(-recipe.width // block) * -(-recipe.height // block))
+    work = Work(threads or cores(), workers, block, listener.advance, listener.assembling)
+    plan = Plan(recipe, out, drawing.cost(recipe, work))
     with nest_in(out) as nest:
         _check_room(plan)
         listener.begin(plan)
-        work = Work(threads, block, listener.advance, listener.assembling)
         found = drawing.write(recipe, nest, work)
         write_bytes(nest / RECIPE_FILE, text.encode())
         _clear(out)
@@ -143,6 +151,11 @@ def draw(
     made = Simulated(out, recipe, files, found, time.monotonic() - began)
     listener.end(made)
     return made
+
+
+def paying_workers(pixels: int, workers: int | None = None) -> int:
+    """Processes that draw so many pixels soonest: `workers`, else one a core; or 1: this alone."""
+    return (workers or cores()) if pixels >= _WORTH_PX else 1
 
 
 def _clear(out: Path) -> None:

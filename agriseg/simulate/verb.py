@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypedDict, Unpack, overload
 
+from agriseg.errors import OptionError
 from agriseg.raster.opening import open_scene
 from agriseg.raster.scene import Scene
 from agriseg.simulate.dataset import DatasetListener, draw_dataset
@@ -18,6 +19,8 @@ from agriseg.simulate.scene import SILENT, SimulateListener, draw, outputs_of
 
 __all__ = ["Listener", "simulate", "understood"]
 
+_MOST_WORKERS = 256
+
 
 class Listener(SimulateListener, DatasetListener, Protocol):
     """Is told how it goes, whatever the recipe is for."""
@@ -27,6 +30,7 @@ class _Options(TypedDict, total=False):
     seed: int | None
     width: int | None
     height: int | None
+    workers: int | None
     listener: Listener | None
 
 
@@ -53,6 +57,7 @@ def simulate(
     seed: int | None = None,
     width: int | None = None,
     height: int | None = None,
+    workers: int | None = 1,
     listener: Listener | None = None,
 ) -> Scene | list[Scene]:
     """Draw a scene with perfect labels, of any size, into a folder; or a dataset of many.
@@ -62,9 +67,10 @@ def simulate(
     stems.gpkg (a point a plant, hidden ones too), rows.gpkg (the centre lines of the rows),
     field.gpkg (the outline) and recipe.yaml, which makes the same scene again. Files of these names
     that were there are replaced when all are made. The same recipe gives the same bytes, whatever
-    the number of threads. A recipe of kind "satellite" gets scene.tif with the bands of two dates,
-    labels.tif (land use), boundaries.tif, clouds.tif and fields.gpkg. One of kind "dataset" gets a
-    folder for each scene and a table dataset.csv; scenes that stand there already are kept.
+    the number of threads and workers. A recipe of kind "satellite" gets scene.tif with the bands of
+    two dates, labels.tif (land use), boundaries.tif, clouds.tif and fields.gpkg. One of kind
+    "dataset" gets a folder for each scene and a table dataset.csv; scenes that stand there already
+    are kept.
 
     Args:
         recipe: A recipe, the path of a YAML file, or the recipe's fields by name.
@@ -72,6 +78,10 @@ def simulate(
         seed: In place of the recipe's.
         width: Columns, in place of the recipe's.
         height: Rows, in place of the recipe's.
+        workers: Processes that draw; numpy's threads wait for each other, so that large scenes take
+            half the time. 1: this process alone, with a thread a core; None: one a core, where that
+            pays, as the command does. A script needs no `if __name__ == "__main__"` for them. Where
+            Python is part of another program, as in QGIS, stay with 1.
         listener: Is told how it goes.
 
     Returns:
@@ -80,11 +90,14 @@ def simulate(
     Raises:
         OptionError: The recipe makes no scene.
         OutputError: The folder cannot be written, or the disk has no room.
+        AgrisegError: A worker process died, as where memory is short.
     """
+    if workers is not None and not 1 <= workers <= _MOST_WORKERS:
+        raise OptionError(f"workers is {workers}; 1 to {_MOST_WORKERS} is possible")
     recipe, out = understood(recipe), Path(out)
     if isinstance(recipe, DatasetRecipe):
         recipe = recipe if seed is None else replace(recipe, seed=seed)
-        folders = draw_dataset(recipe.with_grid(width, height), out, listener)
+        folders = draw_dataset(recipe.with_grid(width, height), out, listener, workers)
         image = outputs_of(recipe.scene(1))[0]
         return [open_scene(folder / image) for folder in folders]
     recipe = replace(
@@ -93,7 +106,7 @@ def simulate(
         width=recipe.width if width is None else width,
         height=recipe.height if height is None else height,
     )
-    made = draw(recipe, out, listener or SILENT)
+    made = draw(recipe, out, listener or SILENT, workers=workers)
     return open_scene(made.path / made.files[0])
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
+import psutil
+import pytest
 import rasterio
 
-from tests.support import command
+from tests.support import COMMAND, ROOT, command
 
 run = partial(command, "simulate")
 
@@ -44,6 +50,7 @@ def test_faults_are_one_line(tmp_path: Path) -> None:
         ((tmp_path / "none.yaml", "-o", tmp_path / "out"), "there is no such recipe"),
         (("configs/sample-field.yaml", "-o", tmp_path / "file"), "cannot be written"),
         ((tmp_path / "many.yaml", "-o", tmp_path / "file", "-q"), "cannot be written"),
+        (("configs/sample-field.yaml", "-o", tmp_path / "out", "--workers", 0), "workers is 0; 1"),
         (("configs/sample-field.yaml", "-o", tmp_path / "out", "--width", 3), "width is 3;"),
     )
     for arguments, words in cases:
@@ -58,3 +65,34 @@ def test_help_has_examples() -> None:
     done = run("--help")
     assert done.returncode == 0
     assert "agriseg simulate configs/sample-field.yaml" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenes", [None, 6])
+def test_ctrl_c_ends_the_workers_too(scenes: int | None, tmp_path: Path) -> None:
+    """Slow: it draws for a few seconds, and is interrupted as from a terminal: all at once."""
+    recipe = tmp_path / "recipe.yaml"
+    many = f"kind: dataset\nscenes: {scenes}\n" if scenes else ""
+    recipe.write_text(f"{many}width: 2048\nheight: 2048\n")
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [*COMMAND, "simulate", str(recipe), "-o", str(out), "--workers", "2"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    begun = "scene-000001/.simulating-*/plain.tif" if scenes else ".simulating-*/labels-0.tif"
+    deadline = time.monotonic() + 60
+    while not list(out.glob(begun)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "stopped" in told.splitlines()[-1]
+    assert "Traceback" not in told
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not [path for path in out.rglob("*") if path.is_file() or "simulating" in path.name]

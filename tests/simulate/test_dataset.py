@@ -12,12 +12,13 @@ import pytest
 import rasterio
 
 import agriseg
-from agriseg.errors import OptionError
+from agriseg.errors import OptionError, OutputError
 from agriseg.simulate import FieldRecipe, dataset
 from agriseg.simulate.dataset import draw_dataset, scene_folder
 from agriseg.simulate.dataset_recipe import DatasetRecipe, dataset_from
 from agriseg.simulate.flat_yaml import read_flat
 from agriseg.simulate.recipe_file import read_recipe
+from agriseg.simulate.scene import Plan, Simulated
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL: dict[str, Any] = {
@@ -145,6 +146,94 @@ def test_a_dataset_is_drawn_and_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "scene-000002" / "scene.tif").read_bytes() == before
     assert (tmp_path / "scene-000002" / "labels.tif").exists()
     assert (tmp_path / "scene-000004" / "scene.tif").exists()
+
+
+def test_workers_draw_the_same_scenes_side_by_side(tmp_path: Path) -> None:
+    agriseg.simulate(SMALL, tmp_path / "alone")
+    told = Told()
+    recipe = dataset_from(SMALL)
+    draw_dataset(recipe, tmp_path / "two", told, workers=2)
+    begun = ["begin", 48 * 40, "assembling", "end"]
+    assert told.heard == ["dataset", *(word for k in (1, 2, 3) for word in (k, *begun)), "whole"]
+    files = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*")}
+    assert files == {path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*")}
+    for name in files:
+        if (tmp_path / "alone" / name).is_file():
+            assert (tmp_path / "two" / name).read_bytes() == (
+                tmp_path / "alone" / name
+            ).read_bytes()
+
+    for number in (2, 3):
+        (tmp_path / "two" / f"scene-00000{number}" / "labels.tif").unlink()
+    told = Told()
+    draw_dataset(recipe, tmp_path / "two", told, workers=2)
+    assert told.heard[:3] == ["dataset", "kept 1", 2]
+    assert told.heard[-1] == "whole"
+
+
+def test_a_fault_in_a_worker_is_told_with_its_scene(tmp_path: Path) -> None:
+    (tmp_path / "scene-000002").write_text("in the way")
+    with pytest.raises(OutputError, match="scene-000002 cannot be written"):
+        agriseg.simulate(SMALL, tmp_path, workers=2)
+    assert (tmp_path / "scene-000001" / "recipe.yaml").is_file()
+    assert not (tmp_path / "dataset.csv").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_in_place_of_the_folder_is_told(workers: int, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file cannot be written: Not a directory"):
+        agriseg.simulate(SMALL, tmp_path / "file", workers=workers)
+
+
+def test_large_or_few_scenes_are_drawn_by_all_workers_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(recipe: object, folder: Path, listener: object, *, workers: int) -> None:
+        asked.append((folder.name, workers))
+
+    monkeypatch.setattr(dataset, "draw", note)
+    few = {**SMALL, "scenes": 2, "width": 4096, "height": [512, 2048]}
+    draw_dataset(dataset_from(few), tmp_path, workers=3)
+    recipes = [dataset_from(few).scene(number) for number in (1, 2)]
+    assert asked == [
+        (f"scene-00000{k}", 3 if one.width * one.height >= 4_000_000 else 1)
+        for k, one in enumerate(recipes, start=1)
+    ]
+
+
+class Told:
+    """What a listener of a dataset heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def begin_dataset(self, recipe: DatasetRecipe, out: Path) -> None:
+        self.heard.append("dataset")
+
+    def scene(self, number: int) -> Told:
+        self.heard.append(number)
+        return self
+
+    def kept(self, number: int, folder: Path) -> None:
+        self.heard.append(f"kept {number}")
+
+    def end_dataset(self, folders: list[Path]) -> None:
+        self.heard.append("whole")
+
+    def begin(self, plan: Plan) -> None:
+        self.heard.append("begin")
+
+    def advance(self, pixels: int) -> None:
+        self.heard.append(pixels)
+
+    def assembling(self) -> None:
+        self.heard.append("assembling")
+
+    def end(self, made: Simulated) -> None:
+        self.heard.append("end")
 
 
 def test_seed_and_size_take_the_place_of_the_recipe_s(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,9 +19,10 @@ import shapely
 from rasterio._err import CPLE_AppDefinedError
 
 import agriseg
-from agriseg.errors import OptionError, OutputError
+from agriseg.errors import AgrisegError, OptionError, OutputError
 from agriseg.raster.writer import HOST
 from agriseg.simulate import LEGEND, FieldRecipe, rasters, scene
+from agriseg.simulate.drawing import Work
 from agriseg.simulate.recipe_file import read_recipe
 from agriseg.simulate.satellite.recipe import SatelliteRecipe
 from agriseg.simulate.scene import Plan, Simulated, draw, outputs_of
@@ -83,6 +87,47 @@ def test_another_cut_of_the_work_gives_the_same_bytes(
     draw(SMALL, tmp_path, Told(), block=190, threads=1)
     for name in OUTPUTS:
         assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes(), name
+
+
+def test_workers_give_the_same_bytes(made: tuple[Path, Told], tmp_path: Path) -> None:
+    told = Told()
+    draw(SMALL, tmp_path, told, block=256, workers=2)
+    for name in OUTPUTS:
+        assert (tmp_path / name).read_bytes() == (made[0] / name).read_bytes(), name
+    assert told.heard == made[1].heard
+    assert told.pixels == SMALL.width * SMALL.height
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(OUTPUTS)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal")
+def test_a_worker_that_dies_leaves_nothing_behind(tmp_path: Path) -> None:
+    class Killer(Told):
+        def advance(self, pixels: int) -> None:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+
+    with pytest.raises(AgrisegError, match=r"SIGKILL.*use fewer workers \(--workers\)"):
+        draw(SMALL, tmp_path, Killer(), block=128, workers=2)
+    assert not list(tmp_path.iterdir())
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, -2, 1000])
+def test_a_number_of_workers_that_makes_no_sense_is_told(workers: int, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=f"workers is {workers}; 1 to"):
+        agriseg.simulate(SMALL, tmp_path / "new", workers=workers)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_cost_tells_of_workers() -> None:
+    large = replace(SMALL, width=20_000, height=2_000)
+    for recipe in (large, SatelliteRecipe(width=20_000, height=2_000)):
+        drawing = scene.DRAWINGS[type(recipe)]
+        alone, two, four = (drawing.cost(recipe, Work(2, workers)) for workers in (1, 2, 4))
+        assert two.memory_bytes < four.memory_bytes
+        assert alone.memory_bytes < four.memory_bytes
+        assert two.disk_bytes == pytest.approx(alone.disk_bytes)
+        assert 0.5e9 < two.memory_bytes < 2e9
 
 
 def test_the_recipe_left_behind_makes_the_same_again(

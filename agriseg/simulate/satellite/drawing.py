@@ -42,15 +42,17 @@ class SatelliteDrawing:
         "fields.gpkg",
     )
 
-    def cost(self, recipe: SatelliteRecipe, threads: int) -> Cost:
+    def cost(self, recipe: SatelliteRecipe, work: Work) -> Cost:
         """What drawing is likely to take."""
         pixels, bands = recipe.width * recipe.height, 2 * len(SENSORS[recipe.sensor])
-        at_once = min(threads, -(-recipe.width // (2 * STRIP)) * -(-recipe.height // STRIP))
-        seconds = pixels / 1e6 * (_REST_S + bands * _BAND_S) / (1 + _SECOND_THREAD * (at_once - 1))
+        blocks = -(-recipe.width // (2 * STRIP)) * -(-recipe.height // STRIP)
+        seconds = pixels / 1e6 * (_REST_S + bands * _BAND_S)
+        seconds /= work.speed_up(blocks, _SECOND_THREAD)
         seconds += _START_S
         disk = pixels * (bands * _DISK_BAND + _DISK_PLANES) + 2e6
         memory = _BASE_BYTES + min(CACHE_BYTES, 2 * pixels * bands)
-        memory += at_once * min(2 * STRIP**2, pixels) * (_BLOCK_BYTES + bands * _BAND_BYTES)
+        block = min(2 * STRIP**2, pixels) * (_BLOCK_BYTES + bands * _BAND_BYTES)
+        memory += min(work.at_once, blocks) * block + work.workers_bytes
         memory += 2 * PLANES * recipe.width * min(STRIP, recipe.height)
         return Cost(seconds, int(disk), int(memory))
 

@@ -15,10 +15,10 @@ from rasterio.io import DatasetWriter
 
 from agriseg.geobox import Window
 from agriseg.raster.writer import ByteLayer, Piece, copy_cog, write_cog, write_rows
-from agriseg.simulate.drawing import CACHE_BYTES, Work
+from agriseg.simulate.drawing import Work, gdal_cache
 from agriseg.simulate.satellite.landuse import BOUNDARIES, CLOUDS, LEGEND
 from agriseg.simulate.satellite.recipe import SatelliteRecipe
-from agriseg.simulate.satellite.render import Rendering, render
+from agriseg.simulate.satellite.render import render
 from agriseg.simulate.spectra import SENSORS
 from agriseg.simulate.strips import (
     REFLECTANCE_SCALE,
@@ -28,7 +28,6 @@ from agriseg.simulate.strips import (
     in_steps,
     profile,
 )
-from agriseg.threads import in_threads
 
 __all__ = ["PLANES", "assembly", "draw_rasters"]
 
@@ -45,7 +44,8 @@ def draw_rasters(
 ) -> tuple[NDArray[np.int64], list[Piece]]:
     """Draw all rasters into files that `assembly` makes the final ones from.
 
-    Memory is that of a strip of byte planes over the raster's width and of a block for each thread.
+    Memory is that of a strip of byte planes over the raster's width and of a block for each that is
+    drawn at a time.
 
     Returns:
         Pixels of each class of `LEGEND`, and the files of byte planes.
@@ -53,22 +53,18 @@ def draw_rasters(
     Raises:
         OutputError: A file cannot be written.
         OSError, RasterioError: As above, from GDAL itself.
+        AgrisegError: A worker process died.
     """
     plain = nest / _PLAIN
     pieces: list[Piece] = []
     found = np.zeros(len(LEGEND), dtype=np.int64)
 
-    def draw(window: Window) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-        part = render(recipe, window)
-        counts = part.reflectance * np.float32(1 / REFLECTANCE_SCALE)
-        return in_steps(counts, _STEP), _planes(part)
-
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES))
+        stack.enter_context(gdal_cache())
         raster = stack.enter_context(_open(recipe, plain))
         # Twice as wide as high: fewer blocks of land are cut for two of them.
         windows = blocks(recipe, work.block, 2 * work.block)
-        drawn = in_threads(draw, windows, work.threads, "simulate")
+        drawn = work.each(partial(_drawn, recipe), windows)
         stack.enter_context(contextlib.closing(drawn))
         for row in range(0, recipe.height, STRIP):
             strip = Window(0, row, recipe.width, min(STRIP, recipe.height - row))
@@ -89,8 +85,12 @@ def draw_rasters(
     return found, pieces
 
 
-def _planes(part: Rendering) -> NDArray[np.uint8]:
-    return np.concatenate([part.labels[None], part.boundaries[None], part.clouds])
+def _drawn(recipe: SatelliteRecipe, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Counts (bands, rows, columns) and byte planes of a block."""
+    part = render(recipe, window)
+    counts = part.reflectance * np.float32(1 / REFLECTANCE_SCALE)
+    planes = np.concatenate([part.labels[None], part.boundaries[None], part.clouds])
+    return in_steps(counts, _STEP), planes
 
 
 def _open(recipe: SatelliteRecipe, plain: Path) -> DatasetWriter:
@@ -122,7 +122,7 @@ def assembly(recipe: SatelliteRecipe, nest: Path, pieces: list[Piece]) -> list[C
     }
 
     def image() -> None:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with gdal_cache():
             copy_cog(
                 nest / _PLAIN,
                 nest / "scene.tif",
@@ -135,7 +135,7 @@ def assembly(recipe: SatelliteRecipe, nest: Path, pieces: list[Piece]) -> list[C
         planes, legend = layers[name]
         tags = {f"class_{label.value}": label.name for label in legend}
         tags["TIFFTAG_IMAGEDESCRIPTION"] = f"{name.capitalize()} of scene.tif, drawn with it"
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with gdal_cache():
             write_cog(nest / f"{name}.tif", pieces, recipe.geobox, planes, tags=tags)
 
     return [image, *(partial(truth, name) for name in layers)]

@@ -81,6 +81,12 @@ def test_another_cut_of_the_work_gives_the_same_bytes(made: Path, tmp_path: Path
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes(), name
 
 
+def test_workers_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    draw(SMALL, tmp_path, Silent(), block=128, workers=2)
+    for name in outputs_of(SMALL):
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes(), name
+
+
 def test_any_window_shows_the_same_pixels() -> None:
     whole, part = Window(40, 60, 90, 70), Window(71, 83, 13, 9)
     large, small = render(SMALL, whole), render(SMALL, part)

@@ -1,0 +1,39 @@
+"""What worker processes are given to do in tests; they load this, and nothing that it does not."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+from typing import NoReturn
+
+from agriseg.processes import in_processes
+
+
+def loaded_with(name: str) -> set[str]:
+    """All modules that a process has which loaded this one."""
+    __import__(name)
+    return set(sys.modules)
+
+
+def process_of(_: object) -> int:
+    return os.getpid()
+
+
+def script_of(_: object) -> str | None:
+    return getattr(sys.modules["__main__"], "__file__", None)
+
+
+def with_workers_of_its_own(item: int) -> list[tuple[int, int]]:
+    return list(in_processes(operator.neg, [item], 2))
+
+
+class Odd(Exception):
+    """Cannot be unpickled: it is made of two things, and tells of one."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
+
+
+def fails_oddly(item: int) -> NoReturn:
+    raise Odd("very ", "odd")
