@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from agriseg.simulate.noise import Floats, noise_at, smoothstep, uniform
+from agriseg.simulate.noise import noise_at, smoothstep, uniform
 from agriseg.simulate.plants import Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rocks import Rocks, rocks
-from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M
+from agriseg.simulate.rows import track
 from agriseg.simulate.spectra import CLOD
 from agriseg.simulate.stands import layout_of
 
@@ -57,22 +57,10 @@ def _class(recipe: FieldRecipe, rect: Rect, number: int, least_m: float, share: 
     chance = share * (0.12 + 0.5 * fine + (0.83 - 0.5 * fine) * heaps)
     keep = rect.holds(x, y) & (uniform(seed, f"{name}.here", i, j) < chance)
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
-    keep = uniform(seed, f"{name}.smeared", i, j) > 0.85 * _wheels(recipe, x, y)
+    keep = uniform(seed, f"{name}.smeared", i, j) > 0.85 * track(
+        layout_of(recipe).wheel_distance(x, y)
+    )
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     long = least_m * (1.0 + (_CLASS - 1.0) * uniform(seed, f"{name}.size", i, j))
     kind = np.full(len(x), CLOD, dtype=np.int64)
     return rocks(seed, name, kind, (i, j, x, y), long, (0.62, 1.0), (-0.1, 0.45), 0.5)
-
-
-def _wheels(recipe: FieldRecipe, x: Floats, y: Floats) -> Floats:
-    """Where wheels have smeared the ground: 1 in their tracks, 0 beside them."""
-    layout = layout_of(recipe)
-    track = np.zeros(len(x))
-    for stand, here in layout.parts(x, y):
-        if stand is None:
-            aside = layout.rut_distance(x[here], y[here])
-        else:
-            _, v = stand.rows.to_uv(x[here], y[here])
-            aside = stand.wheel_distance(x[here], y[here], v)
-        track[here] = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1)
-    return track

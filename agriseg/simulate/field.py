@@ -179,7 +179,7 @@ def _neighbours(recipe: FieldRecipe, xs: Floats, ys: Floats) -> NDArray[np.bool_
     if not other.any():
         return None
     there = other[layout.at(xs[None, :], ys[:, None])]
-    return np.repeat(np.repeat(there, _SAMPLES, 0), _SAMPLES, 1) if there.any() else None
+    return light.expand(there, _SAMPLES) if there.any() else None
 
 
 def _hidden(

@@ -13,11 +13,10 @@ from agriseg.simulate.noise import (
     noise_at,
     noise_grid,
     ripple,
-    smoothstep,
     uniform,
 )
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M
+from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M, track
 from agriseg.simulate.spectra import palette
 from agriseg.simulate.stands import Layout, Stand, layout_of
 
@@ -55,17 +54,17 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
         that on a level one.
     """
     seed = recipe.seed
-    track, lugs, groove = _worked(recipe, xs, ys)
+    pressed, lugs, groove = _worked(recipe, xs, ys)
     light = _relief_light(recipe, xs, ys, sun)
-    light = (light - 1.0) * (1.0 - 0.6 * track) + 1.0 + 0.07 * lugs
-    light *= 1.0 + 0.05 * groove * (1.0 - track)
+    light = (light - 1.0) * (1.0 - 0.6 * pressed) + 1.0 + 0.07 * lugs
+    light *= 1.0 + 0.05 * groove * (1.0 - pressed)
     if recipe.cracks:
         light *= crack_light(recipe, xs, ys)
 
     wet = recipe.moisture + 0.45 * noise_grid(seed, "soil.slope", xs, ys, 19.0)
     wet += 0.30 * noise_grid(seed, "soil.wet", xs, ys, 6.0)
     wet += 0.13 * noise_grid(seed, "soil.damp", xs, ys, 1.3)
-    wet += 0.10 * noise_grid(seed, "soil.spot", xs, ys, 0.21) + 0.16 * track
+    wet += 0.10 * noise_grid(seed, "soil.spot", xs, ys, 0.21) + 0.16 * pressed
     wet = np.clip(wet, 0.0, 1.0).astype(np.float32)
     if recipe.patchiness:
         wet = np.clip(wet + _patches(recipe, xs, ys, groove), 0.0, 1.0).astype(np.float32)
@@ -128,17 +127,17 @@ def _worked_part(
     """The same at points of one stand, or of a margin."""
     if stand is None:
         aside = layout.rut_distance(x, y)
-        track = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1).astype(np.float32)
-        return track, np.zeros_like(track), np.zeros_like(track)
+        pressed = track(aside).astype(np.float32)
+        return pressed, np.zeros_like(pressed), np.zeros_like(pressed)
     u, v = stand.rows.to_uv(x, y)
     aside = stand.wheel_distance(x, y, v)
-    track = smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1).astype(np.float32)
+    pressed = track(aside).astype(np.float32)
     # Lugs of the tyres press a herringbone, each a hand wide.
     wave = u / 0.17 + 1.6 * np.minimum(aside, 1.0) / WHEEL_HALF_WIDTH_M
-    lugs = ripple(wave).astype(np.float32) * track
+    lugs = ripple(wave).astype(np.float32) * pressed
     # The seedbed tool leaves shallow grooves along the rows.
     groove = noise_at(recipe.seed, "soil.groove", u * 0.05, v, 0.06).astype(np.float32)
-    return track, lugs, groove
+    return pressed, lugs, groove
 
 
 def _crumbs(gsd_m: float) -> list[tuple[float, float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 Float32 = NDArray[np.float32]
+_Value = TypeVar("_Value", bound=np.generic)
 
 BLUR_REACH = 4
 """Pixels that the camera's blur reaches: 2.7 standard deviations of the widest allowed."""
@@ -230,7 +232,7 @@ def gather(a: Float32, samples: int) -> Float32:
     return total
 
 
-def expand(a: Float32, samples: int) -> Float32:
+def expand(a: NDArray[_Value], samples: int) -> NDArray[_Value]:
     """Each pixel's value for all its samples."""
     out = np.empty((a.shape[0], samples, a.shape[1], samples), dtype=a.dtype)
     for r in range(samples):

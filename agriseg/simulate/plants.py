@@ -21,7 +21,7 @@ from agriseg.simulate.noise import (
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M, Rect
 from agriseg.simulate.spectra import CROP, GRASS_WEED, LEAFY_WEED
-from agriseg.simulate.stands import Layout, Stand, layout_of
+from agriseg.simulate.stands import Stand, layout_of
 from agriseg.simulate.table import Table
 
 __all__ = [
@@ -210,7 +210,7 @@ def weed_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     chance = _apart(recipe) * weediness * _WEED_CELL_M**2 * (0.35 + 2.6 * patch)
     keep = rect.holds(x, y) & (uniform(seed, "weed.here", i, j) < chance)
     i, j, x, y, patch, stand = i[keep], j[keep], x[keep], y[keep], patch[keep], stand[keep]
-    alive = _off_wheels(layout, x, y, WHEEL_HALF_WIDTH_M * 1.2)
+    alive = layout.wheel_distance(x, y) > WHEEL_HALF_WIDTH_M * 1.2
     i, j, x, y, patch, stand = i[alive], j[alive], x[alive], y[alive], patch[alive], stand[alive]
     kind = noise_at(seed, "weed.kind", x, y, 3.1) + 0.9 * uniform(seed, "weed.odd", i, j) - 0.45
     grassy = kind > 0.08
@@ -250,7 +250,7 @@ def carpet_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     chance = (chance - np.minimum(apart, 1.0 / _WEED_CELL_M**2)) * side**2
     keep = rect.holds(x, y) & (uniform(seed, "carpet.here", i, j) < chance)
     i, j, x, y, stand = i[keep], j[keep], x[keep], y[keep], stand[keep]
-    alive = _off_wheels(layout, x, y, WHEEL_HALF_WIDTH_M)
+    alive = layout.wheel_distance(x, y) > WHEEL_HALF_WIDTH_M
     i, j, x, y, stand = i[alive], j[alive], x[alive], y[alive], stand[alive]
     kind = noise_at(seed, "carpet.kind", x, y, 0.9) + uniform(seed, "carpet.odd", i, j) - 0.5
     grown = uniform(seed, "carpet.size", i, j)
@@ -320,13 +320,3 @@ def _weeds(
         i=i,
         j=j,
     )
-
-
-def _off_wheels(layout: Layout, x: Floats, y: Floats, metres: float) -> NDArray[np.bool_]:
-    """Which points lie farther than `metres` from the middle of every wheel track."""
-    off = np.ones(len(x), dtype=bool)
-    for stand, here in layout.parts(x, y):
-        if stand is not None:
-            _, v = stand.rows.to_uv(x[here], y[here])
-            off[here] = stand.wheel_distance(x[here], y[here], v) > metres
-    return off

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at
+from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at, smoothstep
 
-__all__ = ["WHEEL_HALF_WIDTH_M", "Passes", "Rect", "Rows", "passes"]
+__all__ = ["WHEEL_HALF_WIDTH_M", "Passes", "Rect", "Rows", "passes", "track"]
 
 SWAY_M = 0.30
 """Rows swing this far to both sides, as a driver steers."""
@@ -73,6 +73,15 @@ def passes(pass_m: float, spacing_m: float) -> Passes | None:
         return None
     period, wheels = max(round(pass_m / spacing_m), 1), max(round(_WHEELS_M / spacing_m), 1)
     return Passes(period, round(period * _FIRST_WHEEL), wheels)
+
+
+def track(aside: Floats) -> Floats:
+    """How much a wheel has pressed the ground: 1 in its track, 0 outside, soft between.
+
+    Args:
+        aside: Metres from the middle of the track.
+    """
+    return smoothstep((WHEEL_HALF_WIDTH_M + 0.05 - aside) / 0.1)
 
 
 @dataclass(frozen=True)

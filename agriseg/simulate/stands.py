@@ -156,6 +156,22 @@ class Layout:
             aside = np.minimum(aside, track.rut_distance(x, y))
         return aside
 
+    def wheel_distance(self, x: Floats, y: Floats) -> Floats:
+        """Metres from the middle of the nearest wheel track, or in margins of the nearest rut.
+
+        Args:
+            x: Field coordinates of points, (points,).
+            y: The same.
+        """
+        aside = np.empty(len(x))
+        for stand, here in self.parts(x, y):
+            if stand is None:
+                aside[here] = self.rut_distance(x[here], y[here])
+            else:
+                _, v = stand.rows.to_uv(x[here], y[here])
+                aside[here] = stand.wheel_distance(x[here], y[here], v)
+        return aside
+
     def column(self, name: str, margin: object) -> NDArray[np.object_]:
         """What each stand says to `name`, by its number, and what goes for the margin."""
         return np.array([*(getattr(s, name) for s in self.stands), margin], dtype=object)
