@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from agriseg.simulate.noise import noise_at, smoothstep, uniform
+from agriseg.simulate.cover import crust_at
+from agriseg.simulate.noise import Floats, Ints, noise_at, smoothstep, uniform
 from agriseg.simulate.plants import Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rocks import Rocks, rocks
 from agriseg.simulate.rows import track
+from agriseg.simulate.shapes import Domes, domes
 from agriseg.simulate.spectra import CLOD
 from agriseg.simulate.stands import layout_of
 
@@ -28,8 +31,11 @@ _LEAST_PIXELS = 0.6
 _CELL = 3.1
 
 
-def broken(recipe: FieldRecipe, rect: Rect) -> Iterator[Rocks]:
-    """Clods of each class of sizes whose middles lie in `rect` grown by what the class needs."""
+def broken(recipe: FieldRecipe, rect: Rect) -> Iterator[Rocks | Domes]:
+    """Clods of each class of sizes whose middles lie in `rect` grown by what the class needs.
+
+    Rain rounds clods: the more of the ground is crusted, the more are `Domes`.
+    """
     rough = recipe.roughness
     if rough == 0:
         return
@@ -39,11 +45,13 @@ def broken(recipe: FieldRecipe, rect: Rect) -> Iterator[Rocks]:
         if least > _LEAST_PIXELS * recipe.gsd_m:
             # The largest class is rare.
             share = min(1.0, 0.4 + 0.8 * rough) * min(1.0, 0.3 + 0.7 * (largest / least - 1.0))
-            yield _class(recipe, rect.grown(1.3 * _CLASS * least), number, least, share)
+            yield from _class(recipe, rect.grown(1.3 * _CLASS * least), number, least, share)
         least, number = _CLASS * least, number + 1
 
 
-def _class(recipe: FieldRecipe, rect: Rect, number: int, least_m: float, share: float) -> Rocks:
+def _class(
+    recipe: FieldRecipe, rect: Rect, number: int, least_m: float, share: float
+) -> Iterator[Rocks | Domes]:
     seed, name, side = recipe.seed, f"broken.{number}", _CELL * least_m
     i, j = cells(rect, side)
     x = (i + uniform(seed, f"{name}.x", i, j)) * side
@@ -55,6 +63,8 @@ def _class(recipe: FieldRecipe, rect: Rect, number: int, least_m: float, share: 
     # A crumb that is lost in a heap still lies between its clods.
     fine = 0.012 / (0.012 + least_m)
     chance = share * (0.12 + 0.5 * fine + (0.83 - 0.5 * fine) * heaps)
+    if recipe.crust:
+        chance *= 1.0 - 0.88 * crust_at(recipe, x, y)
     keep = rect.holds(x, y) & (uniform(seed, f"{name}.here", i, j) < chance)
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     keep = uniform(seed, f"{name}.smeared", i, j) > 0.85 * track(
@@ -62,5 +72,19 @@ def _class(recipe: FieldRecipe, rect: Rect, number: int, least_m: float, share: 
     )
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     long = least_m * (1.0 + (_CLASS - 1.0) * uniform(seed, f"{name}.size", i, j))
+    if recipe.crust:
+        washed = uniform(seed, f"{name}.washed", i, j) < min(1.6 * recipe.crust, 0.9)
+        some = np.flatnonzero(washed)
+        yield _worn(recipe, name, (i[some], j[some], x[some], y[some]), long[some])
+        i, j, x, y, long = i[~washed], j[~washed], x[~washed], y[~washed], long[~washed]
     kind = np.full(len(x), CLOD, dtype=np.int64)
-    return rocks(seed, name, kind, (i, j, x, y), long, (0.62, 1.0), (-0.1, 0.45), 0.5)
+    yield rocks(seed, name, kind, (i, j, x, y), long, (0.62, 1.0), (-0.1, 0.45), 0.5)
+
+
+def _worn(
+    recipe: FieldRecipe, name: str, places: tuple[Ints, Ints, Floats, Floats], long_m: Floats
+) -> Domes:
+    """Clods that rain has rounded and sunk."""
+    laid = domes(recipe, name, CLOD, places, long_m, (0.62, 1.0), 0.3)
+    stands = 0.3 + 0.65 * uniform(recipe.seed, f"{name}.sunk", *places[:2])
+    return replace(laid, height_m=stands * laid.height_m, bright=2.0 * laid.bright - 1.0)

@@ -52,6 +52,10 @@ CLASS_OF = np.where(_KINDS < CROP, 0, np.where(np.isin(_KINDS, CROPS_DRAWN), 1, 
 # three cost 2.6 times the time and change 1.5 % of the labels, all at leaf edges.
 _SAMPLES = 2
 
+# Light that reaches a place from sunlit ground and leaves around, over that which falls on them:
+# where they hide the sky, and where they hide the sun.
+_LIT_GROUND, _LIT_SIDES = 0.6, 0.3
+
 # The tallest leaf over its plant's size; the odd one that stands higher throws a shorter shadow.
 _TALLEST = 1.1
 # The same over the height that its form gives it, for crops that are taller than wide.
@@ -131,8 +135,7 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
         drawn,
         lit,
         *ground.soil(recipe, xs, ys, sun),
-        recipe.diffuse,
-        recipe.senescence,
+        recipe,
     )
     haze = slice(light.HAZE_REACH, -light.HAZE_REACH)
     pixels = light.blur(pixels, recipe.blur_px)[:, haze, haze]
@@ -261,6 +264,8 @@ def _draw(recipe: FieldRecipe, window: Window, sun: Sun) -> tuple[Canvas, Plants
         canvas.draw(some)
     canvas.draw(litter.crumbs(recipe, rect.grown(0.05)))
     canvas.draw(litter.more_stones(recipe, rect.grown(0.1)))
+    canvas.draw(litter.pebbles(recipe, rect.grown(0.1)))
+    canvas.draw(litter.fibres(recipe, rect.grown(0.06)))
     canvas.draw(litter.more_straws(recipe, rect.grown(0.3)))
     plants = field_plants(recipe, around)
     canvas.draw(shapes.leaves(recipe, plants))
@@ -275,8 +280,7 @@ def _reflect(
     lit: _Light,
     colour: Float32,
     rough: Float32,
-    diffuse: float,
-    dried: float,
+    recipe: FieldRecipe,
 ) -> Float32:
     """Reflectance of pixels (bands, height, width).
 
@@ -286,8 +290,7 @@ def _reflect(
         lit: Their light.
         colour: Reflectance of the bare ground, (bands, height, width) of the pixels.
         rough: Sunlight on the rough ground over that on a level one, (height, width).
-        diffuse: Share of the sun's light that comes from the sky instead.
-        dried: How far the crop has dried, 0..1.
+        recipe: The field.
     """
     # Pixels with a plant, straw or stone in them; the others need no look at single samples.
     leafy = drawn.material > CLOD
@@ -305,14 +308,24 @@ def _reflect(
         ground_light.append(light.gather(np.where(leafy, np.float32(0), part), _SAMPLES))
         on_leaves.append(np.stack([part[corner].take(at) for corner in corners]) * here)
     ground_light[0] *= rough
+    if recipe.roughness:
+        # What hides sun or sky shines itself: shadows are less blue than the sky.
+        around = np.float32(_LIT_GROUND) * (np.float32(1) - lit.sky)
+        around += np.float32(_LIT_SIDES) * lit.leak
+        around[leafy] = 0
+        hides = light.gather(around, _SAMPLES)
+    diffuse = recipe.diffuse
     if diffuse:
         # Hollows see less of the sky, by about as much as slopes see less of the sun.
         ground_light[1] *= 1.0 + np.float32(0.6 * diffuse) * (rough - np.float32(1))
     out = np.empty(colour.shape, dtype=np.float32)
     for band, plane in enumerate(out):
-        share = light.shares(seen, band, diffuse, dried)
+        share = light.shares(seen, band, diffuse, recipe.senescence)
         shares = (share.direct, share.sky, share.leak, share.passed)
-        np.multiply(_weighed(ground_light, shares), colour[band], out=plane)
+        falls = _weighed(ground_light, shares)
+        if recipe.roughness:
+            falls += hides * (colour[band] * share.direct)
+        np.multiply(falls, colour[band], out=plane)
         low, high = (seen.endmembers[:, pale, band] for pale in (0, 1))
         glow = (high - low).take(kind)
         glow *= mix

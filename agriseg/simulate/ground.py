@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.simulate.canvas import Sun
+from agriseg.simulate.cover import CRUST_M, crust, spots, strew
 from agriseg.simulate.cracks import crack_light
 from agriseg.simulate.noise import (
     Floats,
@@ -17,7 +18,7 @@ from agriseg.simulate.noise import (
 )
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M, track
-from agriseg.simulate.spectra import palette
+from agriseg.simulate.spectra import STONE, palette
 from agriseg.simulate.stands import Layout, Stand, layout_of
 
 __all__ = ["inside_mosaic", "soil", "tree_shade"]
@@ -35,6 +36,9 @@ _CRUMBS = (
     (0.0029, 0.0018, 0.12),
 )
 _CRUMB_PIXELS = 1.4
+
+# Ash, silt and lime, over the reflectance of a dark grey stone.
+_GREY = np.float32(1.15)
 
 # Frames of the mosaic: every so many metres along a side the border jumps.
 _FRAME_M = 4.3
@@ -55,7 +59,7 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     """
     seed = recipe.seed
     pressed, lugs, groove = _worked(recipe, xs, ys)
-    light = _relief_light(recipe, xs, ys, sun)
+    light, plates = _relief_light(recipe, xs, ys, sun)
     light = (light - 1.0) * (1.0 - 0.6 * pressed) + 1.0 + 0.07 * lugs
     light *= 1.0 + 0.05 * groove * (1.0 - pressed)
     if recipe.cracks:
@@ -84,6 +88,15 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     # Iron and humus shift the colour a little; red soil is darker in blue.
     hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
     seen = palette(recipe.sensor, soil=recipe.soil)
+    if plates is not None:
+        # A crust dries first; its fines are pale.
+        wet *= np.float32(1) - np.float32(0.45) * plates
+        tone += np.float32(0.12) * plates
+    grey = None
+    if recipe.soil_variety:
+        other_tone, other_hue, grey = spots(recipe, xs, ys)
+        tone += other_tone
+        hue += other_hue
     dry, to_wet = seen.soil_dry, seen.soil_wet - seen.soil_dry
     colour = np.empty((len(dry), len(ys), len(xs)), dtype=np.float32)
     for band, plane in enumerate(colour):
@@ -93,6 +106,9 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
         turned += 1.0
         turned *= tone
         plane *= turned
+        if grey is not None:
+            plane += grey * (_GREY * seen.endmembers[STONE, 0, band] * tone - plane)
+    strew(recipe, xs, ys, seen, wet, plates, colour)
     return colour, light.astype(np.float32, copy=False)
 
 
@@ -145,8 +161,10 @@ def _crumbs(gsd_m: float) -> list[tuple[float, float, float]]:
     return [crumb for crumb in _CRUMBS if crumb[0] > _CRUMB_PIXELS * gsd_m]
 
 
-def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32:
-    """Sunlight on the crumbs: brighter where the ground falls towards the sun."""
+def _relief_light(
+    recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun
+) -> tuple[Float32, Float32 | None]:
+    """Sunlight on the crumbs: brighter where the ground falls towards the sun; and the crust."""
     gsd = recipe.gsd_m
     # One more pixel on every side, for the slopes; turned, so that no lattice lines up with pixels.
     wide = np.concatenate([xs[:1] - gsd, xs, xs[-1:] + gsd])
@@ -161,12 +179,29 @@ def _relief_light(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Floa
         u = wide[None, :] * c + high[:, None] * s
         v = high[:, None] * c - wide[None, :] * s
         bumps = noise_at(recipe.seed, f"soil.relief.{scale}", u, v, scale)
+        if recipe.roughness and scale < 0.05:
+            # Crumbs lie apart on even ground; the finest are drawn as clods.
+            bumps *= np.abs(bumps)
+            if scale < 0.02:
+                height *= 0.5
         bumps *= np.float32(height)
         relief += bumps
+    plates = crust(recipe, wide, high) if recipe.crust else None
+    if plates is not None:
+        relief *= np.float32(1) - np.float32(0.75) * plates
+        relief += np.float32(CRUST_M) * plates
     slope = (relief[1:-1, 2:] - relief[1:-1, :-2]) * np.float32(sun.x)
     slope += (relief[2:, 1:-1] - relief[:-2, 1:-1]) * np.float32(sun.y)
     light = np.float32(1.0) - slope * np.float32(0.5 / (gsd * sun.tan_elevation))
-    return np.asarray(np.clip(light, np.float32(0.3), np.float32(1.5)))
+    np.clip(light, np.float32(0.3), np.float32(1.5), out=light)
+    if plates is None:
+        return light, None
+    plates = plates[1:-1, 1:-1]
+    # The foot of a plate's edge lies in its shade, whichever way it faces.
+    foot = np.float32(1) - plates
+    foot *= foot * plates * np.float32(2.4 * min(1.0, 0.006 / gsd))
+    light *= np.float32(1) - foot
+    return light, plates
 
 
 def tree_shade(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32:

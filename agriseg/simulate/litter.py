@@ -16,9 +16,9 @@ from agriseg.simulate.plants import Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rocks import Rocks, rocks
 from agriseg.simulate.shapes import STONES_PER_M2, STRAW_PER_M2, Blades, Domes, domes, straw
-from agriseg.simulate.spectra import CLOD, STONE
+from agriseg.simulate.spectra import CLOD, RESIDUE, STONE
 
-__all__ = ["crumbs", "more_stones", "more_straws"]
+__all__ = ["crumbs", "fibres", "more_stones", "more_straws", "pebbles"]
 
 _CELL_M = 0.12
 # Mean chance of a piece in a cell of a full layer; drifts and bare spots lie around it.
@@ -26,6 +26,9 @@ _FULL = 0.5
 
 # A crumb of four millimetres is two pixels wide.
 _CRUMBS_BELOW_M, _CRUMBS_PER_M2 = 0.005, 2500.0
+
+# Fibres thinner than a tenth of a pixel are left to `cover`.
+_FIBRES_BELOW_M, _FIBRES_PER_M2 = 0.008, 800.0
 
 _Places = tuple[Ints, Ints, Floats, Floats]
 
@@ -61,32 +64,81 @@ def crumbs(recipe: FieldRecipe, rect: Rect) -> Domes:
     return domes(recipe, "crumb", CLOD, places, 0.002 + 0.011 * size * size, (0.5, 0.7), 0.45)
 
 
+def fibres(recipe: FieldRecipe, rect: Rect) -> Blades:
+    """Roots, split stalks and bits of leaf, thin and bent, most of them dark."""
+    seed = recipe.seed
+    per_m2 = _FIBRES_PER_M2 * recipe.debris if recipe.gsd_m < _FIBRES_BELOW_M else 0.0
+    i, j, x, y = _join(list(_layers(recipe, rect, "fibre", per_m2, 0.4)))
+    long = uniform(seed, "fibre.long", i, j)
+    half = 0.0004 + 0.0011 * uniform(seed, "fibre.wide", i, j) ** 2
+    laid = straw(recipe, (i, j, x, y), 0.004 + 0.034 * long * long * long, half)
+    kind = uniform(seed, "fibre.kind", i, j)
+    return replace(
+        laid,
+        material=np.where(kind > 0.9, STONE, RESIDUE),
+        pale=np.where(kind < 0.75, 0.1, 0.5) * laid.pale,
+        bright=laid.bright * np.where(kind < 0.75, 0.2 + 0.6 * kind, 0.8),
+        base_m=laid.base_m * uniform(seed, "fibre.lies", i, j),
+        bend=5.0 * laid.bend,
+    )
+
+
 def more_stones(recipe: FieldRecipe, rect: Rect) -> Rocks:
-    """Stones in `rect` beyond those of `shapes.stones`: much gravel, and the odd cobble.
+    """Stones with edges in `rect` beyond those of `shapes.stones`: much gravel, the odd cobble.
 
     Grey ones, few white ones, and as many in the colour of the soil: dusty, or of the same rock.
     """
-    rest = recipe.stones_per_m2 - STONES_PER_M2
-    places = _join(list(_layers(recipe, rect, "stone", rest, 1.7)))
-    size = uniform(recipe.seed, "stone.size", *places[:2])
-    lot = uniform(recipe.seed, "stone.kind", *places[:2])
+    seed, places = recipe.seed, _stones(recipe, rect, rounded=False)
+    lot = uniform(seed, "stone.kind", *places[:2])
     earthy = lot < 0.45
-    laid = rocks(
-        recipe.seed,
-        "stone",
-        np.where(earthy, CLOD, STONE),
-        places,
-        0.0035 + 0.028 * size * size * size,
-        (0.55, 0.6),
-        (0.1, 0.7),
-        0.35,
-    )
+    material = np.where(earthy, CLOD, STONE)
+    long = _stone_long(recipe, places)
+    laid = rocks(seed, "stone", material, places, long, (0.55, 0.6), (0.1, 0.7), 0.35)
+    material, pale = _stone_colours(recipe, places, material, laid.pale)
+    bright = laid.bright * np.where(earthy, 1.05 + 1.7 * lot, 1.0)
+    return replace(laid, material=material, pale=pale, bright=bright)
+
+
+def pebbles(recipe: FieldRecipe, rect: Rect) -> Domes:
+    """Round stones: part of all, where the soil is not just of its kind (`soil_variety`)."""
+    places = _stones(recipe, rect, rounded=True)
+    long = _stone_long(recipe, places)
+    laid = domes(recipe, "stone", STONE, places, long, (0.55, 0.45), 0.3)
+    material, pale = _stone_colours(recipe, places, laid.material, laid.pale)
+    return replace(laid, material=material, pale=pale)
+
+
+def _stones(recipe: FieldRecipe, rect: Rect, *, rounded: bool) -> _Places:
+    """Places of the stones with edges, or of the round ones."""
+    rest = recipe.stones_per_m2 - STONES_PER_M2
+    if rounded and not recipe.soil_variety:
+        return _join([])
+    places = _join(list(_layers(recipe, rect, "stone", rest, 1.7)))
+    if not recipe.soil_variety:
+        return places
+    # Rivers and ice have rounded the stones of some fields, and not those of others.
+    share = 0.1 + 0.8 * float(uniform(recipe.seed, "stone.rounded", 0)[0])
+    own = uniform(recipe.seed, "stone.round", *places[:2]) < share * recipe.soil_variety
+    i, j, x, y = (part[own == rounded] for part in places)
+    return i, j, x, y
+
+
+def _stone_long(recipe: FieldRecipe, places: _Places) -> Floats:
+    """Half the length of each stone, metres."""
+    size = uniform(recipe.seed, "stone.size", *places[:2])
+    return np.asarray(0.0035 + 0.028 * size * size * size)
+
+
+def _stone_colours(
+    recipe: FieldRecipe, places: _Places, material: Ints, pale: Floats
+) -> tuple[Ints, Floats]:
+    """Material and paleness of stones: ochre and white ones among the grey."""
+    lot = uniform(recipe.seed, "stone.colour", *places[:2])
+    other = (lot < 0.65 * recipe.soil_variety) & (material == STONE)
+    # Straw and iron stain alike: residue is the nearest to ochre that there is.
+    material = np.where(other & (lot < 0.35 * recipe.soil_variety), RESIDUE, material)
     # Stone at paleness 1 is nearly white, which is rare.
-    return replace(
-        laid,
-        pale=laid.pale * laid.pale * laid.pale,
-        bright=laid.bright * np.where(earthy, 1.05 + 1.7 * lot, 1.0),
-    )
+    return material, np.where(other, 0.3 + 0.7 * pale, pale * pale * pale)
 
 
 def _layers(

@@ -49,6 +49,11 @@ _LIMITS: Limits = {
     ),
     "cracks": (0.0, 1.0, "give how much the ground has cracked, 0 not at all"),
     "patchiness": (0.0, 1.0, "give how much ground and crop differ from patch to patch"),
+    "crust": (0.0, 1.0, "give the share of the ground that rain has crusted"),
+    "specks": (0.0, 1.0, "give how thick pale specks lie on the ground: 0 for none"),
+    "moss": (0.0, 1.0, "give how green the ground is of moss, algae and the smallest seedlings"),
+    "debris": (0.0, 1.0, "give how much chaff, fibres and humus lie on the ground"),
+    "soil_variety": (0.0, 1.0, "give how much the soil differs from its kind, and within"),
     "diffuse": (0.0, 1.0, "give the share of the sun behind clouds: 0 clear, 1 overcast"),
     "senescence": (0.0, 1.0, "give how far the crop has dried: 0 green, 1 ripe straw"),
     "leaf_variety": (0.0, 1.0, "give how much plants differ in colour beyond their paleness"),
@@ -118,6 +123,15 @@ class FieldRecipe(GridRecipe):
         cracks: How much the ground has cracked, 0 to 1: how many cracks, and how wide.
         patchiness: How much moisture, colour of the soil and size of the crop differ from patch to
             patch beyond what they always do, 0 to 1.
+        crust: Share of the ground that rain has slaked and dried to smooth, pale plates, 0 to 1;
+            few clods stand out of them.
+        specks: How many pale specks lie on the ground, 0 to 1: sand, shell, salt, in nests.
+        moss: How green the ground itself is, 0 to 1: moss, algae and seedlings too small to be
+            told apart. It covers less than half of any pixel, and is labelled soil.
+        debris: How much fine residue lies about, 0 to 1: fibres and roots, chaff in lines along the
+            rows, dark crumbs of humus.
+        soil_variety: 0 to 1: how far colour and brightness of the soil are from those of its kind,
+            in this field as a whole and from spot to spot; stones come in more colours and forms.
         diffuse: Share of the sun's light that comes from the whole sky instead, 0 (clear) to 1
             (overcast, without shadows).
         senescence: How far the crop has dried, from 0 (green) to 1 (straw); old leaves go first.
@@ -175,6 +189,11 @@ class FieldRecipe(GridRecipe):
     roughness: float = 0.0
     cracks: float = 0.0
     patchiness: float = 0.0
+    crust: float = 0.0
+    specks: float = 0.0
+    moss: float = 0.0
+    debris: float = 0.0
+    soil_variety: float = 0.0
     diffuse: float = 0.0
     senescence: float = 0.0
     leaf_variety: float = 0.0
