@@ -73,7 +73,7 @@ def _class(
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     long = least_m * (1.0 + (_CLASS - 1.0) * uniform(seed, f"{name}.size", i, j))
     if recipe.crust:
-        washed = uniform(seed, f"{name}.washed", i, j) < min(1.6 * recipe.crust, 0.9)
+        washed = uniform(seed, f"{name}.washed", i, j) < min(1.2 * recipe.crust, 0.8)
         some = np.flatnonzero(washed)
         yield _worn(recipe, name, (i[some], j[some], x[some], y[some]), long[some])
         i, j, x, y, long = i[~washed], j[~washed], x[~washed], y[~washed], long[~washed]
@@ -86,5 +86,5 @@ def _worn(
 ) -> Domes:
     """Clods that rain has rounded and sunk."""
     laid = domes(recipe, name, CLOD, places, long_m, (0.62, 1.0), 0.3)
-    stands = 0.3 + 0.65 * uniform(recipe.seed, f"{name}.sunk", *places[:2])
-    return replace(laid, height_m=stands * laid.height_m, bright=2.0 * laid.bright - 1.0)
+    stands = 0.4 + 0.7 * uniform(recipe.seed, f"{name}.sunk", *places[:2])
+    return replace(laid, height_m=stands * laid.height_m, bright=1.5 * laid.bright - 0.5)

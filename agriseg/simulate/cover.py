@@ -87,12 +87,12 @@ def spots(recipe: FieldRecipe, xs: Floats, ys: Floats) -> tuple[Float32, Float32
 
     own = [float(uniform(seed, "spots.own", k)[0]) for k in range(3)]
     fine = max(1.3 * gsd, 0.005)
-    tone = noise("tone", (0.9, 0.10), (0.19, 0.11), (0.052, 0.10), (0.017, 0.10))
+    tone = noise("tone", (0.9, 0.10), (0.19, 0.11), (0.052, 0.10), (0.017, 0.12), (fine, 0.18))
     tone += np.float32(0.5 * own[0] - 0.25)
-    hue = noise("hue", (3.3, 0.14), (0.41, 0.12), (0.067, 0.10), (fine, 0.08))
-    hue += np.float32(0.34 * own[1] - 0.17)
-    grey = noise("grey", (5.3, 0.25), (0.61, 0.25), (0.11, 0.25), (0.023, 0.22))
-    grey += np.float32(0.9 * own[2] * own[2])
+    hue = noise("hue", (3.3, 0.14), (0.41, 0.12), (0.067, 0.13), (0.021, 0.08), (fine, 0.10))
+    hue += np.float32(0.44 * own[1] - 0.22)
+    grey = noise("grey", (5.3, 0.24), (0.61, 0.20), (0.11, 0.17), (0.023, 0.15))
+    grey += np.float32(0.75 * own[2])
     np.clip(grey, np.float32(0), np.float32(0.75), out=grey)
     for part in (tone, hue, grey):
         part *= np.float32(much)
@@ -189,7 +189,7 @@ def _specks(recipe: FieldRecipe, xs: Floats, ys: Floats, plates: Float32 | None)
         nest += np.float32(0.35) * plates
     nest = _rise(nest - (np.float32(1.0) - np.float32(0.4) * much))
     nest *= np.float32(0.32) * much
-    nest += np.float32(0.007) * much
+    nest += np.float32(0.004) * much
     return _grains(recipe, "speck", xs, ys, nest, _SPECK_M)
 
 
@@ -208,10 +208,10 @@ def _moss(recipe: FieldRecipe, xs: Floats, ys: Floats, wet: Float32) -> Float32:
     film += wet
     film = _rise((film - np.float32(1.05)) * np.float32(0.6) + much * np.float32(0.6))
     seedlings = _grains(
-        recipe, "moss.seedling", xs, ys, film * (np.float32(0.03) * much), _SEEDLING_M
+        recipe, "moss.seedling", xs, ys, film * (np.float32(0.06) * much), _SEEDLING_M
     )
     grain = noise_grid(seed, "moss.grain", xs, ys, max(0.0065, 1.3 * gsd))
-    film *= np.float32(0.17) + np.float32(0.12) * grain
+    film *= np.float32(0.24) + np.float32(0.17) * grain
     film += np.float32(0.012)
     film *= much
     film += np.float32(0.5) * seedlings

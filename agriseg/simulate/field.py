@@ -29,6 +29,7 @@ from agriseg.simulate.spectra import (
     CROP,
     CROPS_DRAWN,
     NEIGHBOUR_CROP,
+    SOIL,
     WAXY_LEAF,
     Palette,
     palette,
@@ -172,7 +173,7 @@ def _soften(recipe: FieldRecipe, drawn: Surface, lit: _Light) -> None:
         deep = light.crevices(np.where(leafy, np.float32(0), drawn.height_m), reach, step)
         deep[leafy] = 1
         lit.sky[:] *= deep
-        lit.sun[:] *= np.float32(0.3) + np.float32(0.7) * deep
+        lit.sun[:] *= np.float32(0.2) + np.float32(0.8) * deep
 
 
 def _neighbours(recipe: FieldRecipe, xs: Floats, ys: Floats) -> NDArray[np.bool_] | None:
@@ -307,6 +308,10 @@ def _reflect(
     for part in (lit.sun, lit.sky, lit.leak, lit.passed):
         ground_light.append(light.gather(np.where(leafy, np.float32(0), part), _SAMPLES))
         on_leaves.append(np.stack([part[corner].take(at) for corner in corners]) * here)
+    if recipe.roughness:
+        # Clods lie upon the unevenness and the cracks of the ground, and have little of their own.
+        bare = light.gather((drawn.material == SOIL).astype(np.float32), _SAMPLES)
+        rough = np.float32(1) + (rough - np.float32(1)) * (np.float32(0.3) + np.float32(0.7) * bare)
     ground_light[0] *= rough
     if recipe.roughness:
         # What hides sun or sky shines itself: shadows are less blue than the sky.

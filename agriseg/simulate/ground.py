@@ -18,7 +18,7 @@ from agriseg.simulate.noise import (
 )
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.rows import WHEEL_HALF_WIDTH_M, track
-from agriseg.simulate.spectra import STONE, palette
+from agriseg.simulate.spectra import STONE, Palette, palette
 from agriseg.simulate.stands import Layout, Stand, layout_of
 
 __all__ = ["inside_mosaic", "soil", "tree_shade"]
@@ -37,8 +37,8 @@ _CRUMBS = (
 )
 _CRUMB_PIXELS = 1.4
 
-# Ash, silt and lime, over the reflectance of a dark grey stone.
-_GREY = np.float32(1.15)
+# Ash, silt and lime over a dark grey stone: brighter, and half as coloured.
+_GREY = np.float32(0.6)
 
 # Frames of the mosaic: every so many metres along a side the border jumps.
 _FRAME_M = 4.3
@@ -65,6 +65,59 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     if recipe.cracks:
         light *= crack_light(recipe, xs, ys)
 
+    wet = _moisture(recipe, xs, ys, pressed, groove)
+    tone = _tone(recipe, xs, ys)
+    # Iron and humus shift the colour a little; red soil is darker in blue.
+    hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
+    if plates is not None:
+        # A crust dries first; its fines are pale.
+        wet *= np.float32(1) - np.float32(0.45) * plates
+        tone += np.float32(0.12) * plates
+    grey = None
+    if recipe.soil_variety:
+        other_tone, other_hue, grey = spots(recipe, xs, ys)
+        if plates is not None:
+            # What is slaked together is mixed.
+            even = np.float32(1) - np.float32(0.65) * plates
+            other_tone *= even
+            other_hue *= even
+        tone = np.maximum(tone + other_tone, np.float32(0.2))
+        hue += other_hue
+    seen = palette(recipe.sensor, soil=recipe.soil)
+    colour = _coloured(seen, wet, tone, hue, grey)
+    strew(recipe, xs, ys, seen, wet, plates, colour)
+    return colour, light.astype(np.float32, copy=False)
+
+
+def _coloured(
+    seen: Palette, wet: Float32, tone: Float32, hue: Float32, grey: Float32 | None
+) -> Float32:
+    """Reflectance of soil (bands, height, width), `grey` the share of other mineral in it."""
+    dry, to_wet = seen.soil_dry, seen.soil_wet - seen.soil_dry
+    colour = np.empty((len(dry), *wet.shape), dtype=np.float32)
+    for band, plane in enumerate(colour):
+        np.multiply(wet, to_wet[band], out=plane)
+        plane += dry[band]
+        turned = hue * seen.redness[band]
+        turned += 1.0
+        turned *= tone
+        plane *= turned
+    if grey is not None:
+        stone = seen.endmembers[STONE, 0]
+        bright = tone * (np.float32(1) - np.float32(0.5) * wet)
+        for plane, mineral in zip(colour, _GREY * (stone + stone.mean()), strict=True):
+            change = bright * mineral
+            change -= plane
+            change *= grey
+            plane += change
+    return colour
+
+
+def _moisture(
+    recipe: FieldRecipe, xs: Floats, ys: Floats, pressed: Float32, groove: Float32
+) -> Float32:
+    """Wetness of the soil, 0..1."""
+    seed = recipe.seed
     wet = recipe.moisture + 0.45 * noise_grid(seed, "soil.slope", xs, ys, 19.0)
     wet += 0.30 * noise_grid(seed, "soil.wet", xs, ys, 6.0)
     wet += 0.13 * noise_grid(seed, "soil.damp", xs, ys, 1.3)
@@ -72,6 +125,12 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
     wet = np.clip(wet, 0.0, 1.0).astype(np.float32)
     if recipe.patchiness:
         wet = np.clip(wet + _patches(recipe, xs, ys, groove), 0.0, 1.0).astype(np.float32)
+    return np.asarray(wet)
+
+
+def _tone(recipe: FieldRecipe, xs: Floats, ys: Floats) -> Float32:
+    """Brightness of the soil over that of its kind."""
+    seed = recipe.seed
     tone = 1.0 + 0.09 * noise_grid(seed, "soil.tone", xs, ys, 2.9)
     tone += 0.06 * noise_grid(seed, "soil.crumb", xs, ys, 0.07)
     tone += 0.04 * noise_grid(seed, "soil.grain", xs, ys, 0.031)
@@ -85,31 +144,7 @@ def soil(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> tuple[Float32
         land = noise_grid(seed, "soil.land", xs, ys, 7.7)
         land += 0.6 * noise_grid(seed, "soil.wash", xs, ys, 2.1)
         tone += 0.22 * recipe.patchiness * land
-    # Iron and humus shift the colour a little; red soil is darker in blue.
-    hue = 0.06 * noise_grid(seed, "soil.hue", xs, ys, 4.7)
-    seen = palette(recipe.sensor, soil=recipe.soil)
-    if plates is not None:
-        # A crust dries first; its fines are pale.
-        wet *= np.float32(1) - np.float32(0.45) * plates
-        tone += np.float32(0.12) * plates
-    grey = None
-    if recipe.soil_variety:
-        other_tone, other_hue, grey = spots(recipe, xs, ys)
-        tone += other_tone
-        hue += other_hue
-    dry, to_wet = seen.soil_dry, seen.soil_wet - seen.soil_dry
-    colour = np.empty((len(dry), len(ys), len(xs)), dtype=np.float32)
-    for band, plane in enumerate(colour):
-        np.multiply(wet, to_wet[band], out=plane)
-        plane += dry[band]
-        turned = hue * seen.redness[band]
-        turned += 1.0
-        turned *= tone
-        plane *= turned
-        if grey is not None:
-            plane += grey * (_GREY * seen.endmembers[STONE, 0, band] * tone - plane)
-    strew(recipe, xs, ys, seen, wet, plates, colour)
-    return colour, light.astype(np.float32, copy=False)
+    return tone
 
 
 def _patches(recipe: FieldRecipe, xs: Floats, ys: Floats, groove: Float32) -> Float32:
@@ -183,7 +218,7 @@ def _relief_light(
             # Crumbs lie apart on even ground; the finest are drawn as clods.
             bumps *= np.abs(bumps)
             if scale < 0.02:
-                height *= 0.5
+                height *= 0.8
         bumps *= np.float32(height)
         relief += bumps
     plates = crust(recipe, wide, high) if recipe.crust else None

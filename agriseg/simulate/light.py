@@ -189,9 +189,11 @@ def crevices(height: Float32, reach: int, step_m: float) -> Float32:
         reach: Samples to each side that stand in the light.
         step_m: Distance between samples, metres.
     """
-    deep: Float32 = _box(height, reach) - height
+    # Two boxes, so that the shade of a clod on even ground fades outwards.
+    around = _box(_box(height, reach - reach // 2), reach // 2)
+    deep: Float32 = around - height
     np.maximum(deep, np.float32(0), out=deep)
-    deep *= np.float32(3.0 / (reach * step_m))
+    deep *= np.float32(4.0 / (reach * step_m))
     deep += np.float32(1)
     return np.asarray(np.float32(1) / deep)
 
