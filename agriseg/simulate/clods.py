@@ -73,7 +73,7 @@ def _class(
     i, j, x, y = i[keep], j[keep], x[keep], y[keep]
     long = least_m * (1.0 + (_CLASS - 1.0) * uniform(seed, f"{name}.size", i, j))
     if recipe.crust:
-        washed = uniform(seed, f"{name}.washed", i, j) < min(1.2 * recipe.crust, 0.8)
+        washed = uniform(seed, f"{name}.washed", i, j) < min(recipe.crust, 0.75)
         some = np.flatnonzero(washed)
         yield _worn(recipe, name, (i[some], j[some], x[some], y[some]), long[some])
         i, j, x, y, long = i[~washed], j[~washed], x[~washed], y[~washed], long[~washed]

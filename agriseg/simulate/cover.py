@@ -206,7 +206,7 @@ def _moss(recipe: FieldRecipe, xs: Floats, ys: Floats, wet: Float32) -> Float32:
     film += np.float32(0.7) * noise_grid(seed, "moss.patch", xs, ys, 0.17)
     film += np.float32(0.45) * noise_grid(seed, "moss.spot", xs, ys, 0.038)
     film += wet
-    film = _rise((film - np.float32(1.05)) * np.float32(0.6) + much * np.float32(0.6))
+    film = _rise((film - np.float32(1.2)) * np.float32(0.6) + much * np.float32(0.5))
     seedlings = _grains(
         recipe, "moss.seedling", xs, ys, film * (np.float32(0.06) * much), _SEEDLING_M
     )

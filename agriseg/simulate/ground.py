@@ -216,9 +216,9 @@ def _relief_light(
         bumps = noise_at(recipe.seed, f"soil.relief.{scale}", u, v, scale)
         if recipe.roughness and scale < 0.05:
             # Crumbs lie apart on even ground; the finest are drawn as clods.
-            bumps *= np.abs(bumps)
+            bumps *= np.float32(1.5) * np.abs(bumps)
             if scale < 0.02:
-                height *= 0.8
+                height *= 0.9
         bumps *= np.float32(height)
         relief += bumps
     plates = crust(recipe, wide, high) if recipe.crust else None
