@@ -205,14 +205,14 @@ def _moss(recipe: FieldRecipe, xs: Floats, ys: Floats, wet: Float32) -> Float32:
     film = noise_grid(seed, "moss.land", xs, ys, 0.83)
     film += np.float32(0.7) * noise_grid(seed, "moss.patch", xs, ys, 0.17)
     film += np.float32(0.45) * noise_grid(seed, "moss.spot", xs, ys, 0.038)
-    film += wet
+    film += np.float32(0.6) * wet + np.float32(0.2)
     film = _rise((film - np.float32(1.2)) * np.float32(0.6) + much * np.float32(0.5))
     seedlings = _grains(
         recipe, "moss.seedling", xs, ys, film * (np.float32(0.06) * much), _SEEDLING_M
     )
     grain = noise_grid(seed, "moss.grain", xs, ys, max(0.0065, 1.3 * gsd))
     film *= np.float32(0.24) + np.float32(0.17) * grain
-    film += np.float32(0.012)
+    film += np.float32(0.02)
     film *= much
     film += np.float32(0.5) * seedlings
     return np.minimum(film, np.float32(_MOSS_MOST), out=film)
@@ -224,13 +224,13 @@ def _debris(recipe: FieldRecipe, xs: Floats, ys: Floats) -> tuple[Float32, Float
     u, v = _turned(xs[None, :], ys[:, None], recipe.row_direction_deg / 360.0)
     # Bent a little, or they would be ruled lines.
     v = v + 0.05 * noise_grid(seed, "debris.bend", xs, ys, 0.9)
-    raked = noise_at(seed, "debris.line", 0.11 * u, v, max(0.09, 1.6 * gsd)).astype(np.float32)
+    raked = noise_at(seed, "debris.line", 0.06 * u, v, max(0.08, 2.0 * gsd)).astype(np.float32)
     heap = noise_grid(seed, "debris.land", xs, ys, 1.7)
     heap += np.float32(0.7) * noise_grid(seed, "debris.heap", xs, ys, 0.29)
-    drift = heap + np.float32(0.8) * raked
+    drift = heap + np.float32(1.3) * raked
     drift += np.float32(0.5) * noise_grid(seed, "debris.bit", xs, ys, max(0.012, 1.3 * gsd))
     drift = _rise((drift - np.float32(0.5)) * np.float32(0.7) + much * np.float32(0.35))
-    bits = np.float32(0.05) * much * (np.float32(0.25) + np.float32(0.75) * drift)
+    bits = np.float32(0.05) * much * (np.float32(0.2) + np.float32(1.4) * drift)
     drift *= np.float32(0.45) * much
     dark = _grains(recipe, "debris.humus", xs, ys, bits, _HUMUS_M)
     dark *= np.float32(0.6)

@@ -192,8 +192,10 @@ def crevices(height: Float32, reach: int, step_m: float) -> Float32:
     # Two boxes, so that the shade of a clod on even ground fades outwards.
     around = _box(_box(height, reach - reach // 2), reach // 2)
     deep: Float32 = around - height
+    # A single low clod on even ground makes no gap.
+    deep -= np.float32(0.05 * reach * step_m)
     np.maximum(deep, np.float32(0), out=deep)
-    deep *= np.float32(4.0 / (reach * step_m))
+    deep *= np.float32(5.5 / (reach * step_m))
     deep += np.float32(1)
     return np.asarray(np.float32(1) / deep)
 
