@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.simulate.noise import Floats, Ints
+from agriseg.simulate.leaf_surface import glints, inside, markings, quilted
+from agriseg.simulate.noise import Floats, Ints, ripple32
 from agriseg.simulate.rocks import Rocks, rock_surface
-from agriseg.simulate.shapes import Blades, Domes
+from agriseg.simulate.shapes import Blades, Domes, Leaves
 
 __all__ = ["Canvas", "Sun", "Surface"]
 
@@ -19,7 +20,7 @@ Shapes = Blades | Domes | Rocks
 # Shapes are drawn in batches of equal square patches; a shape takes the next larger patch.
 _PATCHES = (
     *(6, 8, 10, 13, 17, 22, 29, 38, 50, 66, 88, 120, 160),
-    *(240, 360, 540, 810, 1200, 1800, 2700),
+    *(240, 360, 540, 810, 1200, 1800, 2700, 4050, 6100),
 )
 # Samples of the patches of a batch; shapes fill a tenth of them, which stays in the cache.
 _BATCH_SAMPLES = 1 << 19
@@ -141,7 +142,7 @@ class Canvas:
         n, at = n.take(near), at.take(near)
         along, across = along.take(near), across.take(near)
         if isinstance(shapes, Blades):
-            hits = _blade_hits(shapes, n, at, along, across, self.sun)
+            hits = _blade_hits(shapes, n, at, along, across, self.sun, self.step_m)
         elif isinstance(shapes, Domes):
             hits = _dome_hits(shapes, n, at, along, across, self.sun)
         else:
@@ -235,15 +236,6 @@ def _near(shapes: Shapes, n: Ints, along: Float32, across: Float32) -> NDArray[n
     return np.asarray((along > 0) & (along < length) & (aside < half.take(n)))
 
 
-def _ripple32(x: Float32) -> Float32:
-    """`noise.ripple` in single precision."""
-    x = x - np.floor(x)
-    y = np.minimum(x, np.float32(1.0) - x)
-    wave = np.float32(16.0) * y
-    wave *= np.float32(0.5) - y
-    return np.asarray(np.copysign(wave, np.float32(0.5) - x))
-
-
 def _facing(gx: Float32, gy: Float32, sun: Sun) -> Float32:
     """Sunlight on a surface of slope (gx, gy) over that on level ground; steep ones are rare."""
     tan = np.float32(sun.tan_elevation)
@@ -253,9 +245,10 @@ def _facing(gx: Float32, gy: Float32, sun: Sun) -> Float32:
 
 
 def _blade_hits(
-    blades: Blades, n: Ints, at: Ints, along: Float32, across: Float32, sun: Sun
+    blades: Blades, n: Ints, at: Ints, along: Float32, across: Float32, sun: Sun, step_m: float
 ) -> _Hits:
     """Shape, height and light of the samples `along` and `across` of blades `n`."""
+    close = blades if isinstance(blades, Leaves) else None
 
     def of(name: str) -> Float32:
         return np.asarray(getattr(blades, name).astype(np.float32).take(n))
@@ -267,7 +260,10 @@ def _blade_hits(
     stalk = of("petiole")
     b = np.clip((t - stalk) / (one - stalk), np.float32(0.0), one)
     oval = np.float32(2.0) * np.sqrt(b * (one - b)) * (one + of("egg") * (half - b))
-    wave = _ripple32(of("lobes") * b + of("phase"))
+    at_lobe = b
+    if close is not None:
+        at_lobe = b - of("slant") * np.abs(across) / length
+    wave = ripple32(of("lobes") * at_lobe + of("phase"))
     oval *= one - of("lobe_depth") * (half + half * wave)
     # A blade of maize is wavy, and narrow where it leaves the stem.
     foot = one - b
@@ -279,23 +275,33 @@ def _blade_hits(
         t < stalk + np.float32(0.2), np.maximum(width, of("half_m") * half * half), width
     )
     aside = np.abs(across)
-    inside = np.flatnonzero(aside < width)
-    n, at = n.take(inside), at.take(inside)
-    t, across, aside, wave, length = (a.take(inside) for a in (t, across, aside, wave, length))
+    on = np.flatnonzero(aside < width) if close is None else inside(close, n, b, across, width)
+    n, at = n.take(on), at.take(on)
+    t, across, aside, wave, length = (a.take(on) for a in (t, across, aside, wave, length))
     peak, rise, fold = of("peak"), of("rise_m"), of("fold")
     arch = t * (np.float32(2.0) * peak - t) / (peak * peak)
     height = of("base_m") + rise * arch + fold * aside
     down_leaf = rise * np.float32(2.0) * (peak - t) / (peak * peak * length)
     down_side = np.copysign(fold + np.float32(0.12) * wave, across)
-    cx, cy = of("cx"), of("cy")
-    light = _facing(down_leaf * cx - down_side * cy, down_leaf * cy + down_side * cx, sun)
     rib = np.clip(one - aside / of("rib_m"), np.float32(0.0), one) * (one - half * t)
-    pale = np.clip(of("pale") + np.float32(0.8) * rib, np.float32(0.0), one)
+    pale = of("pale") + np.float32(0.8) * rib
+    if close is not None:
+        slope, vein = quilted(close, n, b.take(on), aside, length, step_m)
+        down_leaf += slope
+        pale += vein
+    cx, cy = of("cx"), of("cy")
+    gx, gy = down_leaf * cx - down_side * cy, down_leaf * cy + down_side * cx
+    light = _facing(gx, gy, sun)
+    if close is None:
+        material = blades.material[n].astype(np.uint8)
+    else:
+        material, pale = markings(close, n, t, across, pale)
+        glints(close, n, material, pale, (gx, gy), sun)
     return _Hits(
         at,
         np.maximum(height, np.float32(0.004)),
-        blades.material[n].astype(np.uint8),
-        pale,
+        material,
+        np.clip(pale, np.float32(0.0), one),
         light * of("bright"),
         blades.plant.astype(np.int32)[n],
     )
@@ -310,7 +316,7 @@ def _dome_hits(domes: Domes, n: Ints, at: Ints, along: Float32, across: Float32,
     one = np.float32(1.0)
     a, b = along / of("long_m"), across / of("short_m")
     phase = of("phase")
-    lumps = _ripple32(a * np.float32(0.8) + phase) * _ripple32(b * np.float32(0.7) - phase)
+    lumps = ripple32(a * np.float32(0.8) + phase) * ripple32(b * np.float32(0.7) - phase)
     lumps = of("lumps") * lumps
     r2 = (a * a + b * b) * (one + lumps)
     inside = r2 < one

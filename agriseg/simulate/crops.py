@@ -4,95 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
+from agriseg.simulate.forms import GOLDEN_TURN, Form
 from agriseg.simulate.spectra import CROP, GRASS_WEED, WAXY_LEAF
+from agriseg.simulate.weeds import WEEDS
 
 __all__ = ["CROPS", "WEEDS", "Crop", "Form", "field_forms"]
-
-_GOLDEN_TURN = 0.381966  # 137.5 degrees: the angle between one leaf of a rosette and the next
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a species grows its leaves; lengths are shares of the plant's or the leaf's size.
-
-    Args:
-        leaves: Least and greatest number of leaves.
-        turn: Angle from one leaf to the next, in turns.
-        inner: Length of the youngest leaf over that of the oldest.
-        ratio: Half width of a leaf over its length; of no use to grass blades.
-        petiole: Share of the length that is stalk.
-        egg: Above 0 the leaf is widest below its middle, as an egg; a grass blade narrows towards
-            its foot.
-        lobes: Number of lobes (or teeth) along one side.
-        lobe_depth: How deep they are cut, 0..1.
-        height: Height of the plant over its reach.
-        fold: Slope of the two halves of a leaf up from the midrib.
-        bend: How far leaves bend aside.
-        rib_m: Half width of the pale midrib in metres.
-        linear: Grass blade in place of a stalked leaf.
-        blade_m: Half width of a grass blade, metres, on the smallest plant.
-        blade_share: What a metre of the plant's size adds to it, metres.
-        peak: Share of its length at which the oldest grass blade stands highest; at 1 and above it
-            stands upright, below it hangs over.
-        leaflets: Leaflets of one leaf, side by side at the end of its stalk.
-        stalk: Share of the plant's size that lies between its middle and the leaflets.
-        scatter: How far the feet of leaves lie from the plant's middle.
-        unrest: Standard deviation of a leaf's direction, in turns.
-        pair_long: Length of a side leaflet over the leaf's, where leaflets stand in pairs along it
-            (then `leaflets` is odd, and `ratio` is that of a leaflet); 0 where they do not.
-        pair_turn: Angle between leaf and side leaflet, in turns.
-        pair_from: Share of the leaf's length below the first pair.
-    """
-
-    leaves: tuple[int, int]
-    turn: float
-    inner: float
-    ratio: float
-    petiole: float
-    egg: float
-    lobes: float
-    lobe_depth: float
-    height: float
-    fold: float
-    bend: float
-    rib_m: float
-    linear: bool = False
-    blade_m: float = 0.0
-    blade_share: float = 0.0
-    peak: float = 0.62
-    leaflets: int = 1
-    stalk: float = 0.0
-    scatter: float = 0.02
-    unrest: float = 0.035
-    pair_long: float = 0.0
-    pair_turn: float = 0.16
-    pair_from: float = 0.3
-
-    @property
-    def reach(self) -> float:
-        """No leaf reaches farther from its plant's middle, in sizes of the plant.
-
-        A chance is at most 3.46 standard deviations: leaves are 1.38 long, bent aside by 0.6.
-        Side leaflets stand off to the side, and are up to 1.6 of what they should be.
-        """
-        longest = 1.38 * math.hypot(1.0, 0.6) * (1.0 + 0.6 * self.pair_long)
-        return self.stalk + (1.0 - self.stalk) * longest + 3.47 * math.sqrt(2.0) * self.scatter
-
-    def towards(self, other: Form, share: float) -> Form:
-        """The form `share` (0..1) of the way to `other`; at 0 it is this one to the last bit."""
-        values: dict[str, object] = {}
-        for field in fields(self):
-            a, b = getattr(self, field.name), getattr(other, field.name)
-            if field.name == "leaves":
-                values["leaves"] = tuple(
-                    round(p + (q - p) * share) for p, q in zip(a, b, strict=True)
-                )
-            else:
-                values[field.name] = a + (b - a) * share if isinstance(a, float) else a
-        return Form(**values)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -153,16 +72,20 @@ def _three(forms: Iterable[Form]) -> tuple[Form, Form, Form]:
     return young, middling, full
 
 
-_BEET: Final = (
-    Form((2, 5), 0.45, 0.55, 0.24, 0.25, 0.10, 1.0, 0.05, 0.5, 0.2, 0.05, 0.003),
-    Form((9, 15), _GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
-    Form((18, 28), _GOLDEN_TURN, 0.30, 0.27, 0.30, 0.40, 3.5, 0.22, 0.85, 0.34, 0.12, 0.013),
-)
+_BEET: Final = _three(
+    Form(leaves, turn, *shape, veins=7.0, slant=0.8, gloss=0.6)
+    for leaves, turn, *shape in (
+        ((2, 5), 0.45, 0.55, 0.24, 0.25, 0.10, 1.0, 0.05, 0.5, 0.2, 0.05, 0.003),
+        ((9, 15), GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
+        ((18, 28), GOLDEN_TURN, 0.30, 0.27, 0.30, 0.40, 3.5, 0.22, 0.85, 0.34, 0.12, 0.013),
+    )
+)  # fmt: skip
 
 _MAIZE: Final = _three(
     Form(
         leaves, 0.5, inner, 0.0, 0.0, 0.45, lobes, 0.12, height, 0.30, bend, rib,
         linear=True, blade_m=blade, blade_share=0.036, peak=peak, unrest=unrest,
+        gloss=0.5,
     )
     for leaves, inner, lobes, height, bend, rib, blade, peak, unrest in (
         ((3, 4), 0.50, 1.5, 0.7, 0.14, 0.001, 0.004, 0.75, 0.03),
@@ -175,6 +98,7 @@ _WHEAT: Final = _three(
     Form(
         leaves, 0.29, inner, 0.0, 0.0, 0.15, 1.0, 0.0, height, 0.45, bend, 0.0008,
         linear=True, blade_m=blade, blade_share=0.01, peak=peak, scatter=scatter, unrest=0.09,
+        gloss=0.7,
     )
     for leaves, inner, height, bend, blade, peak, scatter in (
         ((2, 4), 0.50, 0.6, 0.22, 0.0020, 0.90, 0.05),
@@ -186,12 +110,12 @@ _WHEAT: Final = _three(
 _SOYBEAN: Final = _three(
     Form(
         leaves, turn, inner, 0.32, 0.06, 0.50, 1.0, 0.02, height, 0.12, 0.05, 0.0025,
-        leaflets=3, stalk=stalk, scatter=scatter, unrest=0.06,
+        leaflets=3, stalk=stalk, scatter=scatter, unrest=0.06, veins=7.0, slant=0.8,
     )
     for leaves, turn, inner, height, stalk, scatter in (
         ((2, 3), 0.47, 0.55, 0.6, 0.25, 0.03),
         ((7, 10), 0.42, 0.50, 1.0, 0.55, 0.08),
-        ((14, 20), _GOLDEN_TURN, 0.55, 1.2, 0.62, 0.16),
+        ((14, 20), GOLDEN_TURN, 0.55, 1.2, 0.62, 0.16),
     )
 )  # fmt: skip
 
@@ -199,19 +123,20 @@ _CARROT: Final = _three(
     Form(
         leaves, turn, inner, 0.10, 0.04, 0.30, 2.4, 0.60, height, 0.22, 0.16, 0.0006,
         leaflets=9, scatter=0.05, unrest=0.11, pair_long=0.30, pair_turn=0.11, pair_from=0.42,
+        slant=1.2, cut=0.9,
     )
     for leaves, turn, inner, height in (
         ((2, 4), 0.43, 0.45, 0.6),
-        ((4, 7), _GOLDEN_TURN, 0.40, 1.0),
-        ((9, 14), _GOLDEN_TURN, 0.45, 1.3),
+        ((4, 7), GOLDEN_TURN, 0.40, 1.0),
+        ((9, 14), GOLDEN_TURN, 0.45, 1.3),
     )
 )  # fmt: skip
 
 _POTATO: Final = _three(
     Form(
-        leaves, _GOLDEN_TURN, inner, 0.33, 0.08, 0.40, 1.0, 0.05, height, 0.25, 0.10, 0.0035,
+        leaves, GOLDEN_TURN, inner, 0.33, 0.08, 0.40, 1.0, 0.05, height, 0.25, 0.10, 0.0035,
         leaflets=7, stalk=stalk, scatter=scatter, unrest=0.06,
-        pair_long=0.42, pair_turn=0.20, pair_from=0.20,
+        pair_long=0.42, pair_turn=0.20, pair_from=0.20, veins=6.0, slant=0.8,
     )
     for leaves, inner, height, stalk, scatter in (
         ((4, 6), 0.50, 0.6, 0.05, 0.06),
@@ -223,24 +148,24 @@ _POTATO: Final = _three(
 _SUNFLOWER: Final = _three(
     Form(
         leaves, turn, inner, 0.36, petiole, egg, lobes, 0.05, height, 0.14, 0.05, rib,
-        unrest=0.04,
+        unrest=0.04, veins=6.0, slant=0.7, teeth=9.0, tooth=0.10,
     )
     for leaves, turn, inner, petiole, egg, lobes, height, rib in (
         ((2, 4), 0.26, 0.60, 0.15, 0.20, 1.0, 0.5, 0.003),
         ((7, 10), 0.27, 0.45, 0.28, 0.75, 5.0, 1.0, 0.006),
-        ((14, 20), _GOLDEN_TURN, 0.42, 0.30, 0.85, 6.0, 1.4, 0.008),
+        ((14, 20), GOLDEN_TURN, 0.42, 0.30, 0.85, 6.0, 1.4, 0.008),
     )
 )  # fmt: skip
 
 _BRASSICA: Final = _three(
     Form(
         leaves, turn, inner, 0.31, petiole, -0.15, lobes, depth, height, 0.20, 0.08, 0.0025,
-        unrest=0.06,
+        unrest=0.06, veins=5.0, slant=0.8, teeth=8.0, tooth=0.07, gloss=0.15,
     )
     for leaves, turn, inner, petiole, lobes, depth, height in (
         ((3, 5), 0.41, 0.45, 0.40, 2.0, 0.03, 0.5),
-        ((6, 10), _GOLDEN_TURN, 0.36, 0.36, 3.5, 0.08, 0.7),
-        ((12, 18), _GOLDEN_TURN, 0.42, 0.22, 4.5, 0.16, 0.65),
+        ((6, 10), GOLDEN_TURN, 0.36, 0.36, 3.5, 0.08, 0.7),
+        ((12, 18), GOLDEN_TURN, 0.42, 0.22, 4.5, 0.16, 0.65),
     )
 )  # fmt: skip
 
@@ -327,44 +252,6 @@ CROPS: Final[dict[str, Crop]] = {
     ),
 }
 """The crops that a recipe can name. The first stands as the simulator has always drawn it."""
-
-WEEDS: Final = (
-    # A rosette of toothed leaves, as of shepherd's purse.
-    Form((5, 9), 0.2639, 0.45, 0.24, 0.30, 0.75, 2.5, 0.42, 0.55, 0.22, 0.06, 0.004),
-    # A tuft of grass.
-    Form(
-        (6, 15), 0.2237, 0.45, 0.0, 0.0, 0.0, 1.0, 0.0, 0.7, 0.5, 0.34, 0.002,
-        linear=True, blade_m=0.0045, blade_share=0.016,
-    ),
-    # Round leaves along runners on the ground, as of bindweed or chickweed.
-    Form(
-        (24, 40), 0.2610, 0.70, 0.40, 0.30, 0.30, 1.0, 0.04, 0.16, 0.15, 0.06, 0.002,
-        stalk=0.50, scatter=0.17, unrest=0.15,
-    ),
-    # A tall stem with toothed leaves, as of goosefoot.
-    Form(
-        (9, 16), _GOLDEN_TURN, 0.35, 0.25, 0.28, 0.60, 3.5, 0.26, 1.4, 0.12, 0.05, 0.003,
-        unrest=0.05,
-    ),
-    # A young grass of a few narrow blades.
-    Form(
-        (3, 6), 0.31, 0.50, 0.0, 0.0, 0.1, 1.0, 0.0, 0.7, 0.35, 0.30, 0.0008,
-        linear=True, blade_m=0.0018, blade_share=0.012, peak=0.75, unrest=0.08,
-    ),
-    # A seedling: two seed leaves and the first true ones.
-    Form((3, 5), 0.26, 0.60, 0.30, 0.30, 0.20, 1.0, 0.03, 0.5, 0.12, 0.05, 0.001, unrest=0.03),
-    # Finely divided leaves, as of chamomile.
-    Form(
-        (4, 9), _GOLDEN_TURN, 0.50, 0.12, 0.05, 0.20, 2.4, 0.60, 0.5, 0.20, 0.16, 0.0006,
-        leaflets=7, unrest=0.06, pair_long=0.32, pair_turn=0.13, pair_from=0.25,
-    ),
-    # A grass whose shoots lie on the ground, as of crabgrass: short blades in all directions.
-    Form(
-        (7, 16), 0.19, 0.60, 0.0, 0.0, 0.25, 1.0, 0.0, 0.28, 0.35, 0.34, 0.0006,
-        linear=True, blade_m=0.0020, blade_share=0.014, peak=0.62, scatter=0.26, unrest=0.14,
-    ),
-)  # fmt: skip
-"""How weeds grow. The first two are those that the simulator has always drawn."""
 
 
 def field_forms(crop: str, stage: float, weed_kinds: int) -> list[Form]:

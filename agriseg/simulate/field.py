@@ -30,7 +30,8 @@ from agriseg.simulate.spectra import (
     CROPS_DRAWN,
     NEIGHBOUR_CROP,
     SOIL,
-    WAXY_LEAF,
+    TO_GLINT,
+    TO_YELLOW,
     Palette,
     palette,
     plain,
@@ -45,7 +46,7 @@ UInt8 = NDArray[np.uint8]
 LEGEND = Legend.of(("soil", "#a67c52"), ("crop", "#2e8b3d"), ("weed", "#d7263d"))
 """What the labels mean; clods, stones and residue are soil."""
 
-_KINDS = plain(np.arange(WAXY_LEAF, dtype=np.uint8))
+_KINDS = plain(np.arange(CROP + TO_GLINT + TO_YELLOW, dtype=np.uint8))
 CLASS_OF = np.where(_KINDS < CROP, 0, np.where(np.isin(_KINDS, CROPS_DRAWN), 1, 2)).astype(np.uint8)
 """The label of each material."""
 
@@ -129,7 +130,7 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
         leak=hidden * (1.0 - shade),
         passed=light.cover(drawn.material >= CROP, _SAMPLES) * (1.0 - shade) * glow,
     )
-    if recipe.diffuse or recipe.roughness:
+    if recipe.diffuse or recipe.roughness or recipe.leaf_detail:
         _soften(recipe, drawn, lit)
     pixels = _reflect(
         _seen(recipe),
@@ -174,6 +175,16 @@ def _soften(recipe: FieldRecipe, drawn: Surface, lit: _Light) -> None:
         deep[leafy] = 1
         lit.sky[:] *= deep
         lit.sun[:] *= np.float32(0.2) + np.float32(0.8) * deep
+    if recipe.leaf_detail:
+        # Below and between leaves it is dark, the more so the closer they stand.
+        step = recipe.gsd_m / _SAMPLES
+        reach = min(max(round(0.01 / step), 1), light.HAZE_REACH * _SAMPLES)
+        deep = np.float32(1) - light.crevices(drawn.height_m, reach, step)
+        deep *= np.float32(0.7 * recipe.leaf_detail)
+        deep[drawn.material < CROP] = 0
+        lit.sky[:] *= np.float32(1) - deep
+        lit.leak[:] *= np.float32(1) - deep
+        lit.passed[:] *= np.float32(1) - deep
 
 
 def _neighbours(recipe: FieldRecipe, xs: Floats, ys: Floats) -> NDArray[np.bool_] | None:

@@ -25,6 +25,7 @@ __all__ = [
     "noise_grid",
     "normal",
     "ripple",
+    "ripple32",
     "smoothstep",
     "uniform",
 ]
@@ -105,6 +106,15 @@ def ripple(x: Floats) -> Floats:
     """A wave of period 1 between -1 and 1, sine-like, made of parabolas."""
     x = x - np.floor(x)
     return np.where(x < 0.5, 16.0 * x * (0.5 - x), -16.0 * (x - 0.5) * (1.0 - x))
+
+
+def ripple32(x: Float32) -> Float32:
+    """`ripple` in single precision."""
+    x = x - np.floor(x)
+    y = np.minimum(x, np.float32(1.0) - x)
+    wave = np.float32(16.0) * y
+    wave *= np.float32(0.5) - y
+    return np.asarray(np.copysign(wave, np.float32(0.5) - x))
 
 
 def cos_sin(turns: Floats | float) -> tuple[Floats, Floats]:

@@ -35,6 +35,7 @@ __all__ = ["WEED_NAMES", "traced_pixels", "write_plants", "write_stems"]
 WEED_NAMES: Final = (
     *("rosette weed", "grass weed", "creeping weed", "tall weed"),
     *("fine grass weed", "seedling weed", "feathery weed", "flat grass weed"),
+    *("lobed weed", "broad weed", "narrow weed", "clover weed", "cereal weed", "fleshy weed"),
 )
 """What the weeds of `crops.WEEDS` are called in the files."""
 

@@ -45,10 +45,12 @@ _WEEDS_APART, _CARPET_CELL_M = 40.0, 0.03
 _CARPET_FROM = 1 << 21
 
 _WEED_MOST_M = 0.25
+_FIRST_KINDS = 8
 # Least size of each kind in metres, and by how much the largest exceed it.
 _WEED_SIZES_M = (
     *((0.035, 0.135), (0.08, 0.17), (0.07, 0.18), (0.05, 0.18)),
     *((0.03, 0.09), (0.015, 0.045), (0.04, 0.12), (0.04, 0.16)),
+    *((0.04, 0.17), (0.04, 0.18), (0.04, 0.15), (0.02, 0.08), (0.05, 0.16), (0.03, 0.10)),
 )
 
 # The grass of margins grows in tufts, one a cell, thinner here and there.
@@ -159,13 +161,17 @@ def _stand_plants(recipe: FieldRecipe, stand: Stand, rect: Rect) -> Plants:
     lines = np.arange(np.floor(v0 / rows.spacing_m) - 1, v1 / rows.spacing_m + 1)
     # Outer arcs are longer, and bear more plants.
     ends = np.outer([u0, u1], rows.stretch(np.array([v0 - rows.spacing_m, v1 + rows.spacing_m])))
-    places = np.arange(np.floor(ends.min() / spacing) - 2, ends.max() / spacing + 2)
+    room = 3 if recipe.broadcast else 2
+    places = np.arange(np.floor(ends.min() / spacing) - room, ends.max() / spacing + room)
     grid = np.meshgrid(places.astype(np.int64), lines.astype(np.int64))
     j, k = grid[0].ravel(), grid[1].ravel()
     u = (j + 0.5 + crop.stray * normal(seed, "crop.along", j, k)) * spacing
     if rows.radius_m:
         u = u / rows.stretch(np.asarray((k + 0.5) * rows.spacing_m))
     v = (k + 0.5) * rows.spacing_m + crop.aside_m * normal(seed, "crop.across", j, k)
+    if recipe.broadcast:
+        u = u + recipe.broadcast * (uniform(seed, "crop.thrown", j, k) - 0.5) * spacing
+        v = v + recipe.broadcast * (uniform(seed, "crop.cast", j, k) - 0.5) * rows.spacing_m
     x, y = rows.to_xy(u, v)
     # Half of the gaps are single plants, half are runs of four: a blocked drill, a slug's night.
     stays = (1.0 - stand.gap_share) ** 0.5
@@ -215,9 +221,9 @@ def weed_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     kind = noise_at(seed, "weed.kind", x, y, 3.1) + 0.9 * uniform(seed, "weed.odd", i, j) - 0.45
     grassy = kind > 0.08
     grown = uniform(seed, "weed.size", i, j)
-    return _weeds(
-        recipe, "weed", (i, j, x, y, stand), grassy, grown * grown * (0.75 + 0.25 * patch)
-    )
+    size = grown * grown * (0.75 + 0.25 * patch)
+    size += recipe.weed_mat * (0.2 + 0.8 * grown - size)
+    return _weeds(recipe, "weed", (i, j, x, y, stand), grassy, size)
 
 
 def _weeds_here(mean: float, patch: Floats | float) -> Floats | float:
@@ -233,7 +239,9 @@ def _apart(recipe: FieldRecipe) -> float:
 def _weed_patch(recipe: FieldRecipe, x: Floats, y: Floats) -> Floats:
     """Where weeds stand close: 0 between patches, 1 inside."""
     patch = 0.7 * noise_at(recipe.seed, "weed.patch", x, y, 2.6)
-    return smoothstep((patch + 0.3 * noise_at(recipe.seed, "weed.clump", x, y, 0.8) - 0.1) / 0.4)
+    patch = smoothstep((patch + 0.3 * noise_at(recipe.seed, "weed.clump", x, y, 0.8) - 0.1) / 0.4)
+    # As many on the whole where they stand evenly.
+    return patch + recipe.weed_mat * (0.25 - patch) if recipe.weed_mat else patch
 
 
 def carpet_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
@@ -255,7 +263,9 @@ def carpet_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     kind = noise_at(seed, "carpet.kind", x, y, 0.9) + uniform(seed, "carpet.odd", i, j) - 0.5
     grown = uniform(seed, "carpet.size", i, j)
     places = (i, j + _CARPET_FROM, x, y, stand)
-    return _weeds(recipe, "carpet", places, kind > 0, 0.65 * grown * grown * grown)
+    size = 0.65 * grown * grown * grown
+    size += recipe.weed_mat * (0.1 + 0.6 * grown - size)
+    return _weeds(recipe, "carpet", places, kind > 0, size)
 
 
 def margin_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
@@ -302,6 +312,8 @@ def _weeds(
     ):
         if number <= recipe.weed_kinds:
             species = np.where(here, number, species)
+    if recipe.weed_kinds > _FIRST_KINDS:
+        species = _more_kinds(recipe, name, places, grassy, species)
     least, more = np.array(_WEED_SIZES_M)[species - 1].T
     size = least + more * grown
     if name != "tuft":
@@ -320,3 +332,23 @@ def _weeds(
         i=i,
         j=j,
     )
+
+
+def _more_kinds(
+    recipe: FieldRecipe,
+    name: str,
+    places: tuple[Ints, Ints, Floats, Floats, Ints],
+    grassy: NDArray[np.bool_],
+    species: Ints,
+) -> Ints:
+    """`species` with the kinds beyond the first ones among them: each stands in groups."""
+    i, j, x, y, _ = places
+    kin = 0.5 * noise_at(recipe.seed, f"{name}.kin", x, y, 1.7)
+    kin = kin + uniform(recipe.seed, f"{name}.kind", i, j)
+    kin -= np.floor(kin)
+    for number, least in ((9, 0.0), (10, 0.13), (11, 0.28), (12, 0.38), (14, 0.48), (13, 0.65)):
+        if number <= recipe.weed_kinds:
+            here = (kin >= least) & (kin < least + 0.13) & (grassy == (number == 13))
+            species = np.where(here, number, species)
+    return species
+

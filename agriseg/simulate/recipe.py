@@ -25,7 +25,7 @@ _LEAST_PASS_M = 4.0
 
 _LIMITS: Limits = {
     **GRID_LIMITS,
-    "gsd_m": (0.002, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
+    "gsd_m": (0.001, 0.1, "plants are drawn leaf by leaf: give metres a pixel, as 0.02"),
     "row_spacing_m": (0.1, 5.0, "give metres between two rows, as 0.75"),
     "row_direction_deg": (-90.0, 90.0, "give degrees from the raster's columns, clockwise"),
     "plant_spacing_m": (0.02, 5.0, "give metres between two plants of a row, as 0.42"),
@@ -35,10 +35,13 @@ _LIMITS: Limits = {
     "weeds_per_m2": (0.0, 400.0, "give the mean number of weeds on a square metre"),
     "weed_kinds": (
         2,
-        8,
-        "2 to 8: rosettes, grasses, creeping, tall, fine grass, seedlings, feathery, flat grass",
+        14,
+        "2 to 14: rosettes, grasses, creeping, tall, fine grass, seedlings, feathery, flat grass, "
+        "lobed, broad, narrow, clover, cereal, fleshy",
     ),
     "weed_size": (0.2, 1.5, "give the size of weeds over the usual one, 0.3 for seedlings"),
+    "weed_mat": (0.0, 1.0, "give how far weeds close into a mat: 0 patches, 1 all over"),
+    "broadcast": (0.0, 1.0, "give how far plants stray from their rows, 1 for none to be seen"),
     "moisture": (0.0, 1.0, "give the mean wetness of the soil, 0 dry to 1 wet"),
     "stones_per_m2": (0.0, 400.0, "give the mean number of stones on a square metre"),
     "straw_per_m2": (0.0, 1000.0, "give the mean number of pieces of straw on a square metre"),
@@ -57,6 +60,8 @@ _LIMITS: Limits = {
     "diffuse": (0.0, 1.0, "give the share of the sun behind clouds: 0 clear, 1 overcast"),
     "senescence": (0.0, 1.0, "give how far the crop has dried: 0 green, 1 ripe straw"),
     "leaf_variety": (0.0, 1.0, "give how much plants differ in colour beyond their paleness"),
+    "leaf_detail": (0.0, 1.0, "give how much shows on leaves: veins, teeth, holes, glints"),
+    "plant_variety": (0.0, 1.0, "give how far form and colour of species lie from the usual"),
     "sun_azimuth_deg": (0.0, 360.0, "give degrees clockwise from north"),
     "sun_elevation_deg": (20.0, 85.0, "a lower sun throws shadows over many rows"),
     "border_m": (0.0, 5.0, "give the mean width of the border without pixels in metres"),
@@ -111,9 +116,13 @@ class FieldRecipe(GridRecipe):
         crop: The crop, a key of `crops.CROPS`. How it is sown and how large it is stands in the
             fields above; `filled` fills in what is usual.
         stage: Its age, from 0 (seedlings) to 1 (full grown): number and form of the leaves.
-        weed_kinds: Kinds of weeds, 2 to 8: leafy rosettes and grasses, then creeping and tall ones,
-            then fine grasses, seedlings and feathery ones, and grasses that lie on the ground.
+        weed_kinds: Kinds of weeds, 2 to 14: leafy rosettes and grasses, then creeping and tall
+            ones, then fine grasses, seedlings and feathery ones, grasses that lie on the ground;
+            then lobed, broad and narrow leaves, clover, volunteer cereal, fleshy leaves.
         weed_size: Size of the weeds over the usual one: 0.3 for seedlings, 1.5 for large ones.
+        weed_mat: How far weeds close into a mat: at 0 most stand in patches and most are small,
+            at 1 they stand evenly and most are grown.
+        broadcast: How far crop plants stray from their rows, 0 to 1, where no row is seen.
         soil: Kind of soil, one of `spectra.SOILS`.
         stones_per_m2: Mean number of stones on a square metre, up to 400.
         straw_per_m2: Mean number of pieces of straw and stalk on a square metre; 900 cover an
@@ -137,6 +146,10 @@ class FieldRecipe(GridRecipe):
         senescence: How far the crop has dried, from 0 (green) to 1 (straw); old leaves go first.
         leaf_variety: 0 to 1: how much species and plants differ in brightness and paleness, and
             how many are red.
+        leaf_detail: 0 to 1: how much shows on leaves at millimetres a pixel: teeth and deep cuts,
+            side veins, blotches, holes, dried tips, glints, shadow between leaves, stalks.
+        plant_variety: 0 to 1: how far the crop and each kind of weed lie from their usual form and
+            colour in this field, and plants and leaves from each other; some are blue with wax.
         pass_m: Metres between two passes of a tractor, whose wheels leave tracks; 0 for none.
         curve_radius_m: Radius of curved rows in the raster's middle, as along a contour or under a
             pivot; 0 for straight ones.
@@ -183,6 +196,8 @@ class FieldRecipe(GridRecipe):
     stage: float = 0.5
     weed_kinds: int = 2
     weed_size: float = 1.0
+    weed_mat: float = 0.0
+    broadcast: float = 0.0
     soil: str = SOILS[0]
     stones_per_m2: float = 0.6
     straw_per_m2: float = 3.5
@@ -197,6 +212,8 @@ class FieldRecipe(GridRecipe):
     diffuse: float = 0.0
     senescence: float = 0.0
     leaf_variety: float = 0.0
+    leaf_detail: float = 0.0
+    plant_variety: float = 0.0
     pass_m: float = 18.0
     curve_radius_m: float = 0.0
     headland_m: float = 0.0

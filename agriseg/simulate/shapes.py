@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from agriseg.simulate.crops import Form
 from agriseg.simulate.foliage import coloured, pinnate
+from agriseg.simulate.forms import Form
+from agriseg.simulate.leaf_detail import of_variety, skin, stalks, tinted
 from agriseg.simulate.noise import Floats, Ints, cos_sin, noise_at, normal, uniform
 from agriseg.simulate.plants import Plants, Rect, cells
 from agriseg.simulate.recipe import FieldRecipe
@@ -20,6 +22,7 @@ __all__ = [
     "STRAW_PER_M2",
     "Blades",
     "Domes",
+    "Leaves",
     "clods",
     "domes",
     "leaf_reach",
@@ -64,6 +67,21 @@ class Blades(Table):
     pale: Floats
     bright: Floats
     linear: Floats
+
+
+@dataclass(frozen=True)
+class Leaves(Blades):
+    """Leaves with all that shows on them close up; see `leaf_detail.Skin`."""
+
+    slant: Floats
+    teeth: Floats
+    tooth: Floats
+    veins: Floats
+    vein: Floats
+    blotch: Floats
+    dried: Floats
+    eaten: Floats
+    gloss: Floats
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,8 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
         for field in fields(Form)
         if field.name != "leaves"
     }
+    if recipe.plant_variety:
+        of = of_variety(recipe, of, row, key)
 
     def chance(stream: str) -> Floats:
         return normal(seed, stream, key, number)
@@ -162,7 +182,29 @@ def leaves(recipe: FieldRecipe, plants: Plants) -> Blades:
     )
     if (of["pair_long"] > 0).any():
         grown = pinnate(seed, grown, of, part, key)
-    return coloured(recipe, plants, grown, plant, leaf, age)
+    grown = coloured(recipe, plants, grown, plant, leaf, age)
+    if recipe.plant_variety:
+        grown = tinted(recipe, plants, grown, plant, leaf, age)
+    return _close_up(recipe, plants, grown, of, number, age) if recipe.leaf_detail else grown
+
+
+def _close_up(
+    recipe: FieldRecipe,
+    plants: Plants,
+    grown: Blades,
+    of: Mapping[str, Floats],
+    number: Ints,
+    age: Floats,
+) -> Leaves:
+    """`grown` with what shows on leaves close up, and with the stalks that bear leaflets."""
+    key = plants.key[grown.plant]
+    depth = grown.lobe_depth
+    cut = np.where(of["cut"] > 0, of["cut"] + 0.25 * (depth - of["lobe_depth"]), depth)
+    columns = {field.name: getattr(grown, field.name) for field in fields(Blades)}
+    columns["lobe_depth"] = depth + recipe.leaf_detail * (np.minimum(cut, 0.95) - depth)
+    close = Leaves(**columns, **skin(recipe, of, key, number, age).columns())
+    first = np.flatnonzero((of["stalk"] > 0) & (number % np.maximum(of["leaflets"], 1) == 0))
+    return close + stalks(close, plants, first) if len(first) else close
 
 
 def straws(recipe: FieldRecipe, rect: Rect) -> Blades:

@@ -52,7 +52,9 @@ __all__ = [
     "SOIL",
     "SOILS",
     "STONE",
+    "TO_GLINT",
     "TO_RED",
+    "TO_WAXY",
     "TO_YELLOW",
     "WAXY_LEAF",
     "BandInfo",
@@ -120,9 +122,11 @@ Red, green and blue are linear reflectance; a camera's own pictures hold its squ
 SOIL, CLOD, STONE, RESIDUE, CROP, LEAFY_WEED, GRASS_WEED, NEIGHBOUR_CROP = range(8)
 CROPS_DRAWN = (CROP, NEIGHBOUR_CROP)
 # The four plants once more in other colours: add this to their number.
-TO_YELLOW, TO_RED = 4, 8
-# A leaf that a crop can have (see `palette`); nothing is drawn in it.
-WAXY_LEAF = 16
+TO_YELLOW, TO_RED, TO_WAXY, TO_GLINT = 4, 8, 12, 16
+# A leaf that a crop can have (see `palette`).
+WAXY_LEAF = CROP + TO_WAXY
+# What the skin of a leaf mirrors at most, in all bands: a shiny leaf's glint in the sun is broad.
+_GLINT = np.float32(0.35)
 
 SOILS: Final = ("loam", "sandy", "chernozem", "clay", "red", "chalk")
 """The soils that can be simulated; the first is a brown loam, the rest columns of `SPECIAL`."""
@@ -213,10 +217,15 @@ def palette(
             rows[6:8],
             *[yellow] * 4,
             *[red] * 4,
-            waxy,
+            *[waxy] * 4,
+            *[waxy] * 4,
         ]
     )
     endmembers[[CROP, NEIGHBOUR_CROP]] = endmembers[[leaf, neighbour_leaf]]
+    # From a leaf to the same with the sun in it.
+    leaves = slice(CROP, CROP + TO_YELLOW)
+    endmembers[CROP + TO_GLINT :] = endmembers[leaves, :1]
+    endmembers[CROP + TO_GLINT :, 1] += _GLINT
     centres = [band.wavelength_nm for band in bands]
     redness = np.interp(centres, [b.wavelength_nm for b in BANDS], np.linspace(-1.0, 1.0, 5))
     sky, through = rows[12], rows[13]
