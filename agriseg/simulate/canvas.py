@@ -286,8 +286,9 @@ def _blade_hits(
     rib = np.clip(one - aside / of("rib_m"), np.float32(0.0), one) * (one - half * t)
     pale = of("pale") + np.float32(0.8) * rib
     if close is not None:
-        slope, vein = quilted(close, n, b.take(on), aside, length, step_m)
+        slope, vein, waves = quilted(close, n, b.take(on), across, length, step_m)
         down_leaf += slope
+        down_side += of("tilt") + of("twist") * t
         pale += vein
     cx, cy = of("cx"), of("cy")
     gx, gy = down_leaf * cx - down_side * cy, down_leaf * cy + down_side * cx
@@ -295,7 +296,7 @@ def _blade_hits(
     if close is None:
         material = blades.material[n].astype(np.uint8)
     else:
-        material, pale = markings(close, n, t, across, pale)
+        material, pale = markings(close, n, t, across, pale, waves)
         glints(close, n, material, pale, (gx, gy), sun)
     return _Hits(
         at,

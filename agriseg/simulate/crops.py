@@ -73,7 +73,7 @@ def _three(forms: Iterable[Form]) -> tuple[Form, Form, Form]:
 
 
 _BEET: Final = _three(
-    Form(leaves, turn, *shape, veins=7.0, slant=0.8, gloss=0.6)
+    Form(leaves, turn, *shape, veins=7.0, slant=0.8, gloss=0.2)
     for leaves, turn, *shape in (
         ((2, 5), 0.45, 0.55, 0.24, 0.25, 0.10, 1.0, 0.05, 0.5, 0.2, 0.05, 0.003),
         ((9, 15), GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
@@ -98,7 +98,7 @@ _WHEAT: Final = _three(
     Form(
         leaves, 0.29, inner, 0.0, 0.0, 0.15, 1.0, 0.0, height, 0.45, bend, 0.0008,
         linear=True, blade_m=blade, blade_share=0.01, peak=peak, scatter=scatter, unrest=0.09,
-        gloss=0.7,
+        gloss=0.6,
     )
     for leaves, inner, height, bend, blade, peak, scatter in (
         ((2, 4), 0.50, 0.6, 0.22, 0.0020, 0.90, 0.05),
@@ -160,7 +160,7 @@ _SUNFLOWER: Final = _three(
 _BRASSICA: Final = _three(
     Form(
         leaves, turn, inner, 0.31, petiole, -0.15, lobes, depth, height, 0.20, 0.08, 0.0025,
-        unrest=0.06, veins=5.0, slant=0.8, teeth=8.0, tooth=0.07, gloss=0.15,
+        unrest=0.06, veins=5.0, slant=0.8, teeth=8.0, tooth=0.07, gloss=0.05,
     )
     for leaves, turn, inner, petiole, lobes, depth, height in (
         ((3, 5), 0.41, 0.45, 0.40, 2.0, 0.03, 0.5),

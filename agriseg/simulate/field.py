@@ -58,6 +58,9 @@ _SAMPLES = 2
 # where they hide the sky, and where they hide the sun.
 _LIT_GROUND, _LIT_SIDES = 0.6, 0.3
 
+# How deep single leaves keep the sun out, where they are drawn in all detail, metres.
+_THIN_M = 0.012
+
 # The tallest leaf over its plant's size; the odd one that stands higher throws a shorter shadow.
 _TALLEST = 1.1
 # The same over the height that its form gives it, for crops that are taller than wide.
@@ -215,6 +218,10 @@ def _hidden(
         )
 
     own = CROPS[recipe.crop].depth * recipe.plant_radius_m
+    if recipe.leaf_detail:
+        # Single leaves are thin, and the sun comes in under them.
+        own = min(own, recipe.plant_radius_m)
+        own += recipe.leaf_detail * (max(_THIN_M, 0.12 * recipe.plant_radius_m) - own)
     if other is None:
         return shadow(own)
     crop = CROPS[recipe.neighbour_crop]

@@ -79,7 +79,7 @@ class Form:
     teeth: float = 0.0
     tooth: float = 0.0
     veins: float = 0.0
-    gloss: float = 0.3
+    gloss: float = 0.12
 
     @property
     def reach(self) -> float:

@@ -33,7 +33,7 @@ _VARIED = (
     ("blade_m", 0.7, 1.35),
     ("cut", 0.5, 1.1),
     ("teeth", 0.5, 1.6),
-    ("tooth", 0.0, 2.5),
+    ("tooth", 0.0, 1.8),
     ("veins", 0.7, 1.4),
     ("gloss", 0.0, 2.0),
 )
@@ -54,6 +54,8 @@ class Skin:
         dried: Share of the length, from the tip, that has dried.
         eaten: How large holes are, 0 for none.
         gloss: How much it glints, 0..1.
+        tilt: Slope of the whole leaf to its side at its foot.
+        twist: How much that changes up to the tip.
     """
 
     slant: Floats
@@ -65,6 +67,8 @@ class Skin:
     dried: Floats
     eaten: Floats
     gloss: Floats
+    tilt: Floats
+    twist: Floats
 
     def columns(self) -> dict[str, Floats]:
         """Its fields by name."""
@@ -126,6 +130,8 @@ def skin(
         dried=np.where(lot("dry") < dry, 0.03 + 0.4 * lot("dried") ** 2, 0.0),
         eaten=np.where(eaten, 0.10 + 0.26 * lot("hole"), 0.0),
         gloss=np.minimum(much * of["gloss"] * (0.5 + lot("gloss")), 1.0),
+        tilt=much * 0.22 * normal(seed, "skin.tilt", key, number),
+        twist=much * np.where(grass, 0.9, 0.25) * normal(seed, "skin.twist", key, number),
     )
 
 

@@ -23,10 +23,12 @@ UInt8 = NDArray[np.uint8]
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 # Samples from one side vein to the next, from which on they are drawn; fully at twice as many.
 _LEAST_GAP = 2.5
+# Slope of the leaf between two side veins, over a seventh of it.
+_BULGE = 1.0
 # Places of holes: along and across the leaf, and size, as shares; an odd multiple of the phase.
 _HOLES = (3.71, 11.3, 23.9)
 # The cosine between a leaf's normal and the mirror's, from which on it glints, and where fully.
-_GLINT_FROM, _GLINT_FULL = 0.965, 0.998
+_GLINT_FROM, _GLINT_FULL = 0.94, 1.0
 
 
 def _of(leaves: Leaves, name: str, n: Ints) -> Float32:
@@ -79,30 +81,38 @@ def _in_holes(leaves: Leaves, n: Ints, b: Float32, across: Float32) -> NDArray[n
 
 
 def quilted(
-    leaves: Leaves, n: Ints, b: Float32, aside: Float32, length: Float32, step_m: float
-) -> tuple[Float32, Float32]:
-    """Slope along the leaf between side veins, and how much of a side vein a sample shows.
+    leaves: Leaves, n: Ints, b: Float32, across: Float32, length: Float32, step_m: float
+) -> tuple[Float32, Float32, Float32]:
+    """Slope along the leaf between side veins, paleness of side veins, and waves of the leaf.
 
     Args:
         leaves: Some leaves.
         n: The leaf of each sample.
         b: Its place along the leaf without the stalk, 0..1.
-        aside: Metres off the midrib.
+        across: Metres off the midrib.
         length: Length of the leaf, metres.
         step_m: Distance between samples, metres: veins that are closer together are not seen.
     """
     gap = leaves.length_m / np.maximum(leaves.veins, 0.1) / (step_m * _LEAST_GAP)
     seen = (np.clip(gap - 1.0, 0.0, 1.0) * (leaves.vein > 0)).astype(np.float32).take(n)
-    part = _part(_of(leaves, "veins", n) * (b - _of(leaves, "slant", n) * aside / length))
-    slope = (part - _HALF) * seen
-    vein = np.clip(np.abs(slope) * np.float32(10.0) - np.float32(4.0), np.float32(0.0), _ONE)
+    part = _part(_of(leaves, "veins", n) * (b - _of(leaves, "slant", n) * np.abs(across) / length))
+    part -= _HALF
+    vein = np.abs(part) * np.float32(16.0) - np.float32(7.0)
+    vein = np.clip(vein, np.float32(0.0), _ONE) * seen
     vein *= _of(leaves, "vein", n)
-    slope *= np.float32(0.5)
-    return slope, vein
+    # The leaf bulges between them, and is level in the middle and at the vein.
+    part *= np.float32(0.25) - part * part
+    part *= seen * np.float32(_BULGE)
+    phase, y = _of(leaves, "phase", n), across / _of(leaves, "half_m", n)
+    wave = ripple32(b * np.float32(1.7) + y * np.float32(0.3) + phase)
+    wave *= ripple32(y * np.float32(0.6) - b * np.float32(1.1) + phase * np.float32(5.0))
+    wave *= _of(leaves, "blotch", n)
+    part += wave
+    return part, vein, wave
 
 
 def markings(
-    leaves: Leaves, n: Ints, t: Float32, across: Float32, pale: Float32
+    leaves: Leaves, n: Ints, t: Float32, across: Float32, pale: Float32, wave: Float32
 ) -> tuple[UInt8, Float32]:
     """Material and paleness of samples, with blotches and tips that have dried.
 
@@ -112,19 +122,17 @@ def markings(
         t: Its place along the leaf, 0..1.
         across: Metres off the midrib.
         pale: Paleness of the leaf.
+        wave: Of the leaf, see `quilted`.
     """
-    phase = _of(leaves, "phase", n)
-    y = across / _of(leaves, "half_m", n)
-    wave = ripple32(t * np.float32(1.7) + y * np.float32(0.3) + phase)
-    wave *= ripple32(y * np.float32(0.6) - t * np.float32(1.1) + phase * np.float32(5.0))
-    pale = pale + wave * _of(leaves, "blotch", n)
+    pale = pale + wave
     material = leaves.material[n].astype(np.uint8)
     dried = _of(leaves, "dried", n)
     dry = np.flatnonzero(dried > 0)
     if len(dry):
         # From the tip, along the edges more than in the middle.
-        depth = t.take(dry) - _ONE + dried.take(dry) * (_ONE + wave.take(dry))
-        depth += np.float32(0.12) * (np.abs(y.take(dry)) - _HALF)
+        depth = t.take(dry) - _ONE + dried.take(dry) * (_ONE + np.float32(4.0) * wave.take(dry))
+        y = np.abs(across.take(dry)) / _of(leaves, "half_m", n.take(dry))
+        depth += np.float32(0.12) * (y - _HALF)
         there = depth > 0
         dry = dry[there]
         material[dry] = (material[dry] - CROP) % TO_YELLOW + (CROP + TO_YELLOW)
@@ -157,8 +165,8 @@ def glints(
     dot /= np.sqrt(_ONE + gx * gx + gy * gy)
     dot -= np.float32(_GLINT_FROM)
     dot *= np.float32(1.0 / (_GLINT_FULL - _GLINT_FROM))
-    # Broken up by the grain of the skin: where the leaf is darker it shines.
-    shine = np.clip(dot, np.float32(0), _ONE) * gloss
+    dot = np.clip(dot, np.float32(0), _ONE)
+    shine = dot * dot * gloss
     bright = np.flatnonzero((shine > np.float32(0.05)) & (material < CROP + TO_YELLOW))
     material[bright] += np.uint8(TO_GLINT)
     pale[bright] = shine.take(bright)

@@ -218,7 +218,8 @@ def weed_plants(recipe: FieldRecipe, rect: Rect) -> Plants:
     i, j, x, y, patch, stand = i[keep], j[keep], x[keep], y[keep], patch[keep], stand[keep]
     alive = layout.wheel_distance(x, y) > WHEEL_HALF_WIDTH_M * 1.2
     i, j, x, y, patch, stand = i[alive], j[alive], x[alive], y[alive], patch[alive], stand[alive]
-    kind = noise_at(seed, "weed.kind", x, y, 3.1) + 0.9 * uniform(seed, "weed.odd", i, j) - 0.45
+    kind = noise_at(seed, "weed.kind", x, y, 3.1) * (1.0 - 0.7 * recipe.weed_mat)
+    kind = kind + 0.9 * uniform(seed, "weed.odd", i, j) - 0.45
     grassy = kind > 0.08
     grown = uniform(seed, "weed.size", i, j)
     size = grown * grown * (0.75 + 0.25 * patch)

@@ -82,6 +82,8 @@ class Leaves(Blades):
     dried: Floats
     eaten: Floats
     gloss: Floats
+    tilt: Floats
+    twist: Floats
 
 
 @dataclass(frozen=True)

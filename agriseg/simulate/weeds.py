@@ -17,7 +17,7 @@ WEEDS: Final = (
     # A tuft of grass.
     Form(
         (6, 15), 0.2237, 0.45, 0.0, 0.0, 0.0, 1.0, 0.0, 0.7, 0.5, 0.34, 0.002,
-        linear=True, blade_m=0.0045, blade_share=0.016, gloss=0.6,
+        linear=True, blade_m=0.0045, blade_share=0.016, gloss=0.4,
     ),
     # Round leaves along runners on the ground, as of bindweed or chickweed.
     Form(
@@ -49,7 +49,7 @@ WEEDS: Final = (
     # A flat rosette whose leaves are cut to the midrib, as of dandelion or thistle.
     Form(
         (6, 12), GOLDEN_TURN, 0.50, 0.19, 0.12, -0.35, 4.5, 0.45, 0.35, 0.18, 0.08, 0.003,
-        unrest=0.05, slant=-0.5, cut=0.8, teeth=13.0, tooth=0.25, veins=4.5, gloss=0.5,
+        unrest=0.05, slant=-0.5, cut=0.8, teeth=13.0, tooth=0.25, veins=4.5, gloss=0.2,
     ),
     # Broad leaves on long stalks, as of galinsoga, nightshade or amaranth.
     Form(
@@ -74,7 +74,7 @@ WEEDS: Final = (
     # Small fleshy leaves that shine, as of purslane.
     Form(
         (16, 28), 0.2610, 0.65, 0.30, 0.08, -0.45, 1.0, 0.0, 0.18, 0.10, 0.05, 0.0008,
-        stalk=0.40, scatter=0.14, unrest=0.12, gloss=1.0,
+        stalk=0.40, scatter=0.14, unrest=0.12, gloss=0.4,
     ),
 )  # fmt: skip
 """How weeds grow. The first two are those that the simulator has always drawn."""
