@@ -73,8 +73,11 @@ def _three(forms: Iterable[Form]) -> tuple[Form, Form, Form]:
 
 
 _BEET: Final = _three(
-    Form(leaves, turn, *shape, veins=7.0, slant=0.8, gloss=0.2)
-    for leaves, turn, *shape in (
+    Form(
+        leaves, turn, inner, ratio, petiole, egg, lobes, depth, height, fold, bend, rib,
+        veins=7.0, slant=0.8, gloss=0.2,
+    )
+    for leaves, turn, inner, ratio, petiole, egg, lobes, depth, height, fold, bend, rib in (
         ((2, 5), 0.45, 0.55, 0.24, 0.25, 0.10, 1.0, 0.05, 0.5, 0.2, 0.05, 0.003),
         ((9, 15), GOLDEN_TURN, 0.38, 0.27, 0.24, 0.40, 3.5, 0.20, 0.75, 0.34, 0.10, 0.012),
         ((18, 28), GOLDEN_TURN, 0.30, 0.27, 0.30, 0.40, 3.5, 0.22, 0.85, 0.34, 0.12, 0.013),

@@ -183,7 +183,7 @@ def _soften(recipe: FieldRecipe, drawn: Surface, lit: _Light) -> None:
         step = recipe.gsd_m / _SAMPLES
         reach = min(max(round(0.01 / step), 1), light.HAZE_REACH * _SAMPLES)
         deep = np.float32(1) - light.crevices(drawn.height_m, reach, step)
-        deep *= np.float32(0.7 * recipe.leaf_detail)
+        deep *= np.float32(0.65 * recipe.leaf_detail)
         deep[drawn.material < CROP] = 0
         lit.sky[:] *= np.float32(1) - deep
         lit.leak[:] *= np.float32(1) - deep

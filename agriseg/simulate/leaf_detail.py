@@ -1,10 +1,10 @@
-"""Leaves in close-up: what sets one leaf apart from the next, leaf by leaf and species by species."""
+"""Leaves in close-up: what sets a leaf apart from the next, and a species from its usual form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Skin", "of_variety", "skin", "stalks", "tinted"]
 
+Some = TypeVar("Some", bound="Blades")
+
 # What of a form differs between fields: least and most over the usual, whatever the species.
 _VARIED = (
     ("ratio", 0.65, 1.45),
@@ -30,7 +32,7 @@ _VARIED = (
     ("bend", 0.4, 1.6),
     ("rib_m", 0.4, 1.5),
     ("unrest", 0.5, 2.5),
-    ("blade_m", 0.7, 1.35),
+    ("blade_m", 0.5, 1.3),
     ("cut", 0.5, 1.1),
     ("teeth", 0.5, 1.6),
     ("tooth", 0.0, 1.8),
@@ -70,7 +72,7 @@ class Skin:
     tilt: Floats
     twist: Floats
 
-    def columns(self) -> dict[str, Floats]:
+    def columns(self) -> dict[str, Any]:
         """Its fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -119,6 +121,7 @@ def skin(
     whole = (of["linear"] > 0.5) | (of["pair_long"] > 0)
     eaten = (lot("eaten") < much * 0.7 * found * found) & ~whole
     grass = of["linear"] > 0.5
+    shine = much * (1.0 - 0.85 * recipe.diffuse)
     dry = much * np.where(grass, 0.30, 0.14) * age * (0.4 + 1.2 * uniform(seed, "skin.dry", key))
     return Skin(
         slant=of["slant"] * (0.7 + 0.6 * lot("slant")),
@@ -129,8 +132,8 @@ def skin(
         blotch=much * (0.04 + 0.14 * lot("blotch")),
         dried=np.where(lot("dry") < dry, 0.03 + 0.4 * lot("dried") ** 2, 0.0),
         eaten=np.where(eaten, 0.10 + 0.26 * lot("hole"), 0.0),
-        gloss=np.minimum(much * of["gloss"] * (0.5 + lot("gloss")), 1.0),
-        tilt=much * 0.22 * normal(seed, "skin.tilt", key, number),
+        gloss=np.minimum(shine * of["gloss"] * (0.5 + lot("gloss")), 1.0),
+        tilt=much * 0.30 * normal(seed, "skin.tilt", key, number),
         twist=much * np.where(grass, 0.9, 0.25) * normal(seed, "skin.twist", key, number),
     )
 
@@ -151,24 +154,27 @@ def tinted(
     seed, much, key = recipe.seed, recipe.plant_variety, plants.key
     species = plants.species
     pale = 0.24 * normal(seed, "tint.species", species) + 0.10 * normal(seed, "tint.plant", key)
-    bright = 0.12 * normal(seed, "tint.light", species) + 0.06 * normal(seed, "tint.bright", key)
+    bright = 0.14 * normal(seed, "tint.light", species) + 0.06 * normal(seed, "tint.bright", key)
+    # In the field leaves are darker than in the laboratory: dust, hairs, and their own shade.
+    bright -= 0.10
+    pale -= 0.05
     # The odd plant starves, or drowns.
     pale += 0.35 * (uniform(seed, "tint.ill", key) < 0.05)
     wax = 1.6 * uniform(seed, "tint.wax", species) - 0.8 + 0.2 * normal(seed, "tint.bloom", key)
     own = normal(seed, "tint.leaf", key[plant], leaf)
     # Old leaves have lost some of their green, or are dark with it: by species.
     ageing = (uniform(seed, "tint.age", species) - 0.35)[plant] * (age - 0.5)
-    waxy = uniform(seed, "tint.waxy", key[plant], leaf) < much * wax[plant]
+    waxy = uniform(seed, "tint.waxy", key[plant], leaf) < much * (wax[plant] + 0.5 * (age - 0.5))
     waxy &= blades.material < plants.material[plant] + TO_YELLOW
     return replace(
         blades,
         material=np.where(waxy, blades.material + TO_WAXY, blades.material),
         pale=np.clip(blades.pale + much * (pale[plant] + 0.11 * own + 0.5 * ageing), 0.0, 1.0),
-        bright=np.maximum(blades.bright * (1.0 + much * (bright[plant] - 0.08 * own)), 0.5),
+        bright=np.maximum(blades.bright * (1.0 + much * (bright[plant] - 0.10 * own)), 0.5),
     )
 
 
-def stalks(leaves: Blades, plants: Plants, first: Ints) -> Blades:
+def stalks(leaves: Some, plants: Plants, first: Ints) -> Some:
     """The stalks that bear the leaves numbered `first`, from the middle of their plant."""
     borne = leaves.take(first)
     x, y = plants.x[borne.plant], plants.y[borne.plant]

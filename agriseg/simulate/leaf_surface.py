@@ -142,7 +142,12 @@ def markings(
 
 
 def glints(
-    leaves: Leaves, n: Ints, material: UInt8, pale: Float32, slope: tuple[Float32, Float32], sun: Sun
+    leaves: Leaves,
+    n: Ints,
+    material: UInt8,
+    pale: Float32,
+    slope: tuple[Float32, Float32],
+    sun: Sun,
 ) -> None:
     """Put the sun on samples that mirror it straight up, in place.
 

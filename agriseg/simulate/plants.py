@@ -234,7 +234,10 @@ def _weeds_here(mean: float, patch: Floats | float) -> Floats | float:
 
 def _apart(recipe: FieldRecipe) -> float:
     """Mean number of weeds on a square metre that are wanted in the wide cells."""
-    return min(recipe.weeds_per_m2, _WEEDS_APART**2 / max(recipe.weeds_per_m2, 1.0))
+    apart = min(recipe.weeds_per_m2, _WEEDS_APART**2 / max(recipe.weeds_per_m2, 1.0))
+    # In a mat all find room.
+    room = min(recipe.weeds_per_m2, 1.0 / _WEED_CELL_M**2)
+    return apart + recipe.weed_mat * (max(room, apart) - apart) if recipe.weed_mat else apart
 
 
 def _weed_patch(recipe: FieldRecipe, x: Floats, y: Floats) -> Floats:

@@ -32,7 +32,7 @@ _LIMITS: Limits = {
     "plant_radius_m": (0.015, 0.6, "give half the width of a middling plant in metres"),
     "stage": (0.0, 1.0, "give the crop's age, 0 for seedlings to 1 for full grown"),
     "gap_share": (0.0, 0.9, "give the share of places in the rows without a plant"),
-    "weeds_per_m2": (0.0, 400.0, "give the mean number of weeds on a square metre"),
+    "weeds_per_m2": (0.0, 1000.0, "give the mean number of weeds on a square metre"),
     "weed_kinds": (
         2,
         14,
@@ -100,7 +100,7 @@ class FieldRecipe(GridRecipe):
         plant_radius_m: Half the width of a middling crop plant, metres.
         gap_share: Share of the places that stay empty, 0..0.9, alone and in runs.
         weeds_per_m2: Mean number of weeds on a square metre; most stand in patches. Where they
-            are very many, most are small.
+            are very many, most are small; beyond 400 there is room for them in a mat only.
         moisture: Mean wetness of the soil, 0 (dry) to 1 (wet).
         sun_azimuth_deg: Where the sun stands, degrees clockwise from north.
         sun_elevation_deg: How high it stands, degrees above the horizon.

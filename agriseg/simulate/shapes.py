@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -202,7 +203,7 @@ def _close_up(
     key = plants.key[grown.plant]
     depth = grown.lobe_depth
     cut = np.where(of["cut"] > 0, of["cut"] + 0.25 * (depth - of["lobe_depth"]), depth)
-    columns = {field.name: getattr(grown, field.name) for field in fields(Blades)}
+    columns: dict[str, Any] = {field.name: getattr(grown, field.name) for field in fields(Blades)}
     columns["lobe_depth"] = depth + recipe.leaf_detail * (np.minimum(cut, 0.95) - depth)
     close = Leaves(**columns, **skin(recipe, of, key, number, age).columns())
     first = np.flatnonzero((of["stalk"] > 0) & (number % np.maximum(of["leaflets"], 1) == 0))

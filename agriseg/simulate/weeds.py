@@ -44,7 +44,8 @@ WEEDS: Final = (
     # A grass whose shoots lie on the ground, as of crabgrass: short blades in all directions.
     Form(
         (7, 16), 0.19, 0.60, 0.0, 0.0, 0.25, 1.0, 0.0, 0.28, 0.35, 0.34, 0.0006,
-        linear=True, blade_m=0.0020, blade_share=0.014, peak=0.62, scatter=0.26, unrest=0.14, gloss=0.5,
+        linear=True, blade_m=0.0020, blade_share=0.014, peak=0.62, scatter=0.26, unrest=0.14,
+        gloss=0.5,
     ),
     # A flat rosette whose leaves are cut to the midrib, as of dandelion or thistle.
     Form(

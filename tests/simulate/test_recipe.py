@@ -20,7 +20,7 @@ from agriseg.simulate.recipe_file import recipe_from, recipe_text
         ({"height": 12.5}, ["height is 12.5", "a whole number"]),
         ({"seed": -1}, ["seed is -1"]),
         ({"seed": True}, ["seed is True", "a whole number"]),
-        ({"gsd_m": 2.0}, ["gsd_m is 2.0", "0.002 to 0.1", "metres a pixel"]),
+        ({"gsd_m": 2.0}, ["gsd_m is 2.0", "0.001 to 0.1", "metres a pixel"]),
         ({"gsd_m": "2 cm"}, ["gsd_m is '2 cm'", "a number"]),
         ({"row_spacing_m": float("nan")}, ["row_spacing_m is nan", "finite"]),
         ({"row_direction_deg": 91.0}, ["row_direction_deg is 91.0", "clockwise"]),

@@ -193,7 +193,7 @@ def test_half_of_the_stones_have_the_colour_of_the_soil() -> None:
         ({"diffuse": float("nan")}, "diffuse is nan"),
         ({"patchiness": "much"}, "patchiness is 'much'; a number"),
         ({"weed_size": 0.0}, "weed_size is 0.0; 0.2 to 1.5"),
-        ({"weeds_per_m2": 401.0}, "0 to 400"),
+        ({"weeds_per_m2": 1001.0}, "0 to 1000"),
     ],
     ids=str,
 )

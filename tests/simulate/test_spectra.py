@@ -66,7 +66,7 @@ def test_bands_are_ones_that_agriseg_knows(sensor: str) -> None:
 
 def test_palette_has_the_shape_of_its_bands(seen: Palette) -> None:
     count = len(seen.bands)
-    assert seen.endmembers.shape == (17, 2, count)
+    assert seen.endmembers.shape == (24, 2, count)
     assert seen.redness.shape == (count,)
     for name in FIELDS:
         values = getattr(seen, name)
