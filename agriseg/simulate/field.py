@@ -58,6 +58,9 @@ _SAMPLES = 2
 # where they hide the sky, and where they hide the sun.
 _LIT_GROUND, _LIT_SIDES = 0.6, 0.3
 
+
+# In close-up shadows are followed no farther, or a low sun takes in a field for a few pixels.
+_LONGEST_SHADOW_PX = 400
 # How deep single leaves keep the sun out, where they are drawn in all detail, metres.
 _THIN_M = 0.012
 
@@ -113,6 +116,8 @@ def render(recipe: FieldRecipe, window: Window) -> Rendering:
     """
     sun = sun_of(recipe)
     reach_px = math.ceil(height_limit_m(recipe) / sun.tan_elevation / recipe.gsd_m)
+    if recipe.leaf_detail:
+        reach_px = min(reach_px, _LONGEST_SHADOW_PX)
     around_px = light.BLUR_REACH + light.HAZE_REACH + camera.reach_px(recipe)
     outer, inner = window.grown(around_px + reach_px), window.grown(around_px)
     canvas, plants = _draw(recipe, outer, sun)
@@ -183,7 +188,9 @@ def _soften(recipe: FieldRecipe, drawn: Surface, lit: _Light) -> None:
         step = recipe.gsd_m / _SAMPLES
         reach = min(max(round(0.01 / step), 1), light.HAZE_REACH * _SAMPLES)
         deep = np.float32(1) - light.crevices(drawn.height_m, reach, step)
-        deep *= np.float32(0.65 * recipe.leaf_detail)
+        # A wall takes half of the sky, however high it is.
+        np.minimum(deep, np.float32(0.5), out=deep)
+        deep *= np.float32(0.75 * recipe.leaf_detail)
         deep[drawn.material < CROP] = 0
         lit.sky[:] *= np.float32(1) - deep
         lit.leak[:] *= np.float32(1) - deep
