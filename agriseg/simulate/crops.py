@@ -101,7 +101,7 @@ _WHEAT: Final = _three(
     Form(
         leaves, 0.29, inner, 0.0, 0.0, 0.15, 1.0, 0.0, height, 0.45, bend, 0.0008,
         linear=True, blade_m=blade, blade_share=0.01, peak=peak, scatter=scatter, unrest=0.09,
-        gloss=0.6,
+        gloss=0.35,
     )
     for leaves, inner, height, bend, blade, peak, scatter in (
         ((2, 4), 0.50, 0.6, 0.22, 0.0020, 0.90, 0.05),

@@ -21,6 +21,7 @@ from agriseg.simulate import camera, clods, ears, ground, light, litter, shapes
 from agriseg.simulate.canvas import Canvas, Sun, Surface
 from agriseg.simulate.crops import CROPS
 from agriseg.simulate.instances import plants_of_pixels
+from agriseg.simulate.leaf_detail import leaf_of
 from agriseg.simulate.noise import Floats, Ints, cos_sin
 from agriseg.simulate.plants import Plants, Rect, field_plants, largest_plant_m
 from agriseg.simulate.recipe import SAME_CROP, FieldRecipe
@@ -188,9 +189,9 @@ def _soften(recipe: FieldRecipe, drawn: Surface, lit: _Light) -> None:
         step = recipe.gsd_m / _SAMPLES
         reach = min(max(round(0.01 / step), 1), light.HAZE_REACH * _SAMPLES)
         deep = np.float32(1) - light.crevices(drawn.height_m, reach, step)
-        # A wall takes half of the sky, however high it is.
-        np.minimum(deep, np.float32(0.5), out=deep)
-        deep *= np.float32(0.75 * recipe.leaf_detail)
+        # Walls all around leave a little sky, however high they are.
+        np.minimum(deep, np.float32(0.6), out=deep)
+        deep *= np.float32(0.9 * recipe.leaf_detail)
         deep[drawn.material < CROP] = 0
         lit.sky[:] *= np.float32(1) - deep
         lit.leak[:] *= np.float32(1) - deep
@@ -228,7 +229,7 @@ def _hidden(
     if recipe.leaf_detail:
         # Single leaves are thin, and the sun comes in under them.
         own = min(own, recipe.plant_radius_m)
-        own += recipe.leaf_detail * (max(_THIN_M, 0.12 * recipe.plant_radius_m) - own)
+        own += recipe.leaf_detail * (max(_THIN_M, 0.3 * recipe.plant_radius_m) - own)
     if other is None:
         return shadow(own)
     crop = CROPS[recipe.neighbour_crop]
@@ -240,7 +241,7 @@ def _seen(recipe: FieldRecipe) -> Palette:
     """What the camera sees of the scene's materials."""
     crop = CROPS[recipe.crop]
     other = crop if recipe.neighbour_crop == SAME_CROP else CROPS[recipe.neighbour_crop]
-    return palette(recipe.sensor, crop.leaf, recipe.soil, other.leaf)
+    return palette(recipe.sensor, leaf_of(recipe, crop), recipe.soil, leaf_of(recipe, other))
 
 
 @dataclass(frozen=True)

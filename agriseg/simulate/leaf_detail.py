@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from agriseg.simulate.noise import Floats, Ints, normal, uniform
-from agriseg.simulate.spectra import TO_WAXY, TO_YELLOW
+from agriseg.simulate.spectra import CROP, GRASS_WEED, TO_WAXY, TO_YELLOW, WAXY_LEAF
 
 if TYPE_CHECKING:
+    from agriseg.simulate.crops import Crop
     from agriseg.simulate.plants import Plants
     from agriseg.simulate.recipe import FieldRecipe
     from agriseg.simulate.shapes import Blades
 
-__all__ = ["Skin", "of_variety", "skin", "stalks", "tinted"]
+__all__ = ["Skin", "leaf_of", "of_variety", "skin", "stalks", "tinted"]
 
 Some = TypeVar("Some", bound="Blades")
 
@@ -155,9 +156,9 @@ def tinted(
     species = plants.species
     pale = 0.24 * normal(seed, "tint.species", species) + 0.10 * normal(seed, "tint.plant", key)
     bright = 0.14 * normal(seed, "tint.light", species) + 0.06 * normal(seed, "tint.bright", key)
-    # In the field leaves are darker than in the laboratory: dust, hairs, and their own shade.
+    # Darker and greener than usual on the whole: pale leaves are the odd ones.
     bright -= 0.10
-    pale -= 0.05
+    pale -= 0.16
     # The odd plant starves, or drowns.
     pale += 0.35 * (uniform(seed, "tint.ill", key) < 0.05)
     wax = 1.6 * uniform(seed, "tint.wax", species) - 0.8 + 0.2 * normal(seed, "tint.bloom", key)
@@ -172,6 +173,14 @@ def tinted(
         pale=np.clip(blades.pale + much * (pale[plant] + 0.11 * own + 0.5 * ageing), 0.0, 1.0),
         bright=np.maximum(blades.bright * (1.0 + much * (bright[plant] - 0.10 * own)), 0.5),
     )
+
+
+def leaf_of(recipe: FieldRecipe, crop: Crop) -> int:
+    """The material whose reflectance the crop's leaves have: not every cultivar bears wax."""
+    bare = float(uniform(recipe.seed, "leaf.bare", 0)[0]) < 0.6 * recipe.plant_variety
+    if crop.leaf != WAXY_LEAF or not bare:
+        return crop.leaf
+    return GRASS_WEED if crop.forms[0].linear else CROP
 
 
 def stalks(leaves: Some, plants: Plants, first: Ints) -> Some:

@@ -9,6 +9,7 @@ from agriseg.errors import OptionError
 from agriseg.geobox import Window
 from agriseg.simulate import FieldRecipe, Rendering, render
 from agriseg.simulate.crops import CROPS, WEEDS
+from agriseg.simulate.leaf_detail import leaf_of
 from agriseg.simulate.noise import ripple, ripple32
 from agriseg.simulate.plants import Rect, crop_plants, field_plants, row_of, weed_plants
 from agriseg.simulate.shapes import Blades, Leaves, leaf_reach, leaves
@@ -127,6 +128,13 @@ def test_waxy_leaves_are_bluer_and_glints_are_white(sensor: str) -> None:
         waxy = seen.endmembers[material + TO_WAXY, 0]
         assert waxy[0] / waxy[1] > leaf[0, 0] / leaf[0, 1] or sensor != "rededge"
     assert seen.endmembers.shape[0] == CROP + TO_GLINT + TO_YELLOW
+
+
+def test_some_cultivars_bear_no_wax() -> None:
+    for crop, bare in (("wheat", GRASS_WEED), ("cabbage", CROP)):
+        fields = [FieldRecipe(crop=crop, seed=s, plant_variety=1.0) for s in range(40)]
+        assert {leaf_of(field, CROPS[crop]) for field in fields} == {bare, CROPS[crop].leaf}
+        assert leaf_of(FieldRecipe(crop=crop), CROPS[crop]) == CROPS[crop].leaf
 
 
 def test_more_kinds_come_without_moving_a_plant() -> None:
