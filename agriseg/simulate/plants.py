@@ -355,4 +355,3 @@ def _more_kinds(
             here = (kin >= least) & (kin < least + 0.13) & (grassy == (number == 13))
             species = np.where(here, number, species)
     return species
-

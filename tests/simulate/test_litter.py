@@ -74,7 +74,7 @@ def test_thick_straw_brightens_dark_soil_and_is_soil() -> None:
         ({"stones_per_m2": 500.0}, "0 to 400 is possible"),
         ({"senescence": 2.0}, "senescence is 2.0"),
         ({"leaf_variety": float("nan")}, "leaf_variety is nan"),
-        ({"gsd_m": 0.001}, "gsd_m is 0.001"),
+        ({"gsd_m": 0.0005}, "gsd_m is 0.0005"),
     ],
     ids=str,
 )
