@@ -2,5 +2,15 @@
 
 from agriseg.labels.codes import IGNORE, Codes
 from agriseg.labels.labelled import LabelledReader, LabelledScene, LabelReader, Labels
+from agriseg.labels.material import Material, open_material
 
-__all__ = ["IGNORE", "Codes", "LabelReader", "LabelledReader", "LabelledScene", "Labels"]
+__all__ = [
+    "IGNORE",
+    "Codes",
+    "LabelReader",
+    "LabelledReader",
+    "LabelledScene",
+    "Labels",
+    "Material",
+    "open_material",
+]
