@@ -112,8 +112,9 @@ class Codes:
 def _index(names: Sequence[str], word: str, text: str) -> int:
     if word in names:
         return names.index(word)
-    near = difflib.get_close_matches(word, [*names, _NOTHING], n=1, cutoff=0.5)
-    near_words = f"; did you mean {near[0]!r}?" if near else ""
+    folded = {name.casefold(): name for name in [_NOTHING, *names]}
+    near = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
+    near_words = f"; did you mean {folded[near[0]]!r}?" if near else ""
     within = f" in {text!r}" if word != text else ""
     raise LabelError(
         f"the class {word!r}{within} is not in the legend{near_words}; expected is one of "

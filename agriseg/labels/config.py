@@ -135,12 +135,12 @@ class _Entry(Settings):
 
     bands: str | tuple[str, ...] | dict[str, int] | None = None
     sensor: str | None = None
-    scale: float | None = Field(None, allow_inf_nan=False)
-    offset: float | None = Field(None, allow_inf_nan=False)
+    scale: float | None = Field(default=None, allow_inf_nan=False)
+    offset: float | None = Field(default=None, allow_inf_nan=False)
     nodata: float | None = None
-    gsd_m: float | None = Field(None, gt=0, allow_inf_nan=False)
+    gsd_m: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     group: str | None = None
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     part: Part | None = None
 
     @field_validator("sensor")

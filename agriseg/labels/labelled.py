@@ -113,6 +113,11 @@ class LabelledReader:
         codes = self._labels.read(window)
         return pixels, np.where(pixels.valid, codes, np.uint8(IGNORE))
 
+    @property
+    def clashes(self) -> int:
+        """Pixels read so far that annotations of different classes claim."""
+        return int(getattr(self._labels, "clashes", 0))
+
     def __enter__(self) -> LabelledReader:
         return self
 

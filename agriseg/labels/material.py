@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agriseg.errors import AgrisegError, LabelError
+from agriseg.labels.coco import CocoLabels, image_path, read_coco
 from agriseg.labels.codes import Codes
 from agriseg.labels.config import (
     CocoEntry,
@@ -26,6 +27,7 @@ from agriseg.labels.pairs import Pairs, is_vector, paired
 from agriseg.labels.raster_labels import RasterLabels
 from agriseg.labels.simulated import simulated_folders
 from agriseg.labels.values import texts_of, value_table
+from agriseg.labels.vector_labels import VectorLabels, classes_in
 from agriseg.legend import Legend
 from agriseg.raster import Scene, open_scene
 
@@ -33,6 +35,7 @@ __all__ = ["Material", "open_material"]
 
 # So many names are listed in a note.
 _MOST_NAMED = 3
+_NAMES = ("scenes", "labels")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def open_material(
     """
     if not entries:
         raise LabelError("data is empty; list at least one entry, such as kind: scenes")
-    codes = codes or Codes.of(legend, _texts(entries, legend, Path(base)))
+    codes = codes or _codes(entries, legend, Path(base))
     found: list[_Found] = []
     notes: list[str] = []
     for place, entry in enumerate(entries):
@@ -107,12 +110,27 @@ def open_material(
     return Material(scenes, codes, tuple(notes), tuple(one.part for one in found))
 
 
-def _texts(entries: Sequence[DataEntry], legend: Legend, base: Path) -> Iterator[str]:
-    """All that the entries call classes."""
-    for entry in entries:
-        yield from texts_of(entry.values)
-        if isinstance(entry, SceneEntry | CocoEntry):
-            yield entry.elsewhere
+def _codes(entries: Sequence[DataEntry], legend: Legend, base: Path) -> Codes:
+    """Codes for all that the entries call classes."""
+    texts: list[str] = []
+    for place, entry in enumerate(entries):
+        try:
+            mine = list(_texts(entry, base))
+            Codes.of(legend, mine)
+        except LabelError as error:
+            raise LabelError(f"data[{place}]: {error}") from error
+        texts += mine
+    return Codes.of(legend, texts)
+
+
+def _texts(entry: DataEntry, base: Path) -> Iterator[str]:
+    yield from texts_of(entry.values)
+    if isinstance(entry, SceneEntry | CocoEntry):
+        yield entry.elsewhere
+    if isinstance(entry, SceneEntry) and entry.values is None:
+        found = paired(entry.scenes, entry.labels, base, names=_NAMES, folders=True).found
+        for path in {path for _, path in found if is_vector(path)}:
+            yield from classes_in(path, entry.layer, entry.column)
 
 
 def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], list[str]]:
@@ -125,9 +143,9 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
             for image, path in pairs.found
         ]
     elif isinstance(entry, SceneEntry):
-        pairs = paired(entry.scenes, entry.labels, base, names=("scenes", "labels"), folders=True)
+        pairs = paired(entry.scenes, entry.labels, base, names=_NAMES, folders=True)
         notes = _pair_notes(pairs, "scenes", "labels")
-        made = [(image, "", _scene_labels(entry, path, codes)) for image, path in pairs.found]
+        made = [(image, "", _scene_labels(entry, path, codes, base)) for image, path in pairs.found]
     elif isinstance(entry, SimulatedEntry):
         table, notes = value_table(entry.values, codes), []
         made = [
@@ -135,18 +153,41 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
             for folder, path in simulated_folders(entry.folder, base)
         ]
     else:
-        raise LabelError("COCO is not read yet")
+        marked = list(_coco_labels(entry, codes, base))
+        unmarked = sum(not read_coco(one.path).annotations[one.image] for _, one in marked)
+        made = [(image, "", labels) for image, labels in marked]
+        notes = [f"{unmarked} pictures of {entry.annotations} have no annotation"] * bool(unmarked)
     opened = [_opened(entry, image, name, labels) for image, name, labels in made]
     return opened, notes
 
 
-def _scene_labels(entry: SceneEntry, path: str, codes: Codes) -> Labels:
+def _scene_labels(entry: SceneEntry, path: str, codes: Codes, base: Path) -> Labels:
     if is_vector(path):
-        raise LabelError("vector labels are not read yet")
+        within = None if entry.within is None else os.path.join(base, entry.within)
+        return VectorLabels(
+            path,
+            codes,
+            value_table(entry.values, codes),
+            entry.column,
+            entry.layer,
+            codes.code(entry.elsewhere),
+            within,
+        )
+    if entry.elsewhere != "ignore":
+        raise LabelError(f"elsewhere is for vector files, and {path} is a raster: list its values")
     for key in ("column", "layer", "within"):
         if getattr(entry, key) is not None:
             raise LabelError(f"{key} is for vector files, and {path} is a raster; leave it out")
     return RasterLabels(path, codes, value_table(entry.values, codes))
+
+
+def _coco_labels(entry: CocoEntry, codes: Codes, base: Path) -> Iterator[tuple[str, CocoLabels]]:
+    path = Path(os.path.normpath(base / os.path.expanduser(entry.annotations)))
+    folder = path.parent if entry.images is None else Path(os.path.normpath(base / entry.images))
+    table, elsewhere = value_table(entry.values, codes), codes.code(entry.elsewhere)
+    for key, (name, *_) in read_coco(str(path)).images.items():
+        labels = CocoLabels(str(path), key, codes, table, elsewhere)
+        yield str(image_path(folder, name)), labels
 
 
 def _pair_notes(pairs: Pairs, images: str, labels: str) -> list[str]:

@@ -37,7 +37,7 @@ from agriseg.raster.source import (
 )
 from agriseg.vector.names import read_names
 
-__all__ = ["RasterLabels"]
+__all__ = ["RasterLabels", "palette_of"]
 
 # Formats that change values a little; WebP and JPEG 2000 are most often written so.
 _NO_PALETTE: tuple[type[Exception], ...] = (ValueError, *READ_FAULTS)
@@ -173,7 +173,7 @@ def _meaning(labels: RasterLabels, source: Source) -> _Meaning:
     by_color = bool(table.colors)
     if by_color and (table.numbers or table.names):
         raise LabelError("values list colours and numbers; a file has one or the other")
-    palette = _palette(path) if by_color and len(light) == 1 else None
+    palette = palette_of(path) if by_color and len(light) == 1 else None
     if by_color and len(light) == 1 and palette is None:
         raise LabelError(
             f"{path} has one band without a palette, and values list colours; list its numbers, "
@@ -204,7 +204,8 @@ def _missing(source: Source, lookup: Ranges | Colors) -> float | None:
     return None if any(low <= value <= high for low, high, _ in lookup.parts) else value
 
 
-def _palette(path: str) -> NDArray[np.uint8] | None:
+def palette_of(path: str) -> NDArray[np.uint8] | None:
+    """(256, 3) colours of the file's palette; None where it has none."""
     with open_raster(path) as dataset:
         try:
             entries = dataset.colormap(1)

@@ -172,6 +172,11 @@ class ValueTable:
     names: tuple[tuple[str, int], ...] = ()
     other: int | None = None
 
+    @property
+    def only_other(self) -> bool:
+        """Whether it says one class for all."""
+        return self.other is not None and not (self.numbers or self.colors or self.names)
+
     def ranges(self, names: Mapping[int, str], where: str) -> Ranges:
         """The table for a raster of numbers that has these names of classes.
 
