@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agriseg.errors import AgrisegError, LabelError
 from agriseg.labels.coco import CocoLabels, image_path, read_coco
 from agriseg.labels.codes import Codes
@@ -158,7 +160,32 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
         made = [(image, "", labels) for image, labels in marked]
         notes = [f"{unmarked} pictures of {entry.annotations} have no annotation"] * bool(unmarked)
     opened = [_opened(entry, image, name, labels) for image, name, labels in made]
+    if isinstance(entry, SceneEntry):
+        notes += _overlaps([one.labelled for one in opened])
     return opened, notes
+
+
+def _overlaps(scenes: Sequence[LabelledScene]) -> list[str]:
+    """A note on scenes of the same ground that could end up in different parts."""
+    placed = [one for one in scenes if one.scene.geobox.crs is not None]
+    if len(placed) < 2:
+        return []
+    boxes = np.array([one.scene.geobox.bounds for one in placed])
+    for k, (left, bottom, right, top) in enumerate(boxes[:-1]):
+        rest = boxes[k + 1 :]
+        wide = np.minimum(rest[:, 2], right) - np.maximum(rest[:, 0], left)
+        high = np.minimum(rest[:, 3], top) - np.maximum(rest[:, 1], bottom)
+        # Neighbours may touch by rounding.
+        meets = (wide > 0.01 * (right - left)) & (high > 0.01 * (top - bottom))
+        for other in np.flatnonzero(meets) + k + 1:
+            one, two = placed[k], placed[other]
+            same = one.scene.geobox.crs == two.scene.geobox.crs
+            if same and one.group != two.group:
+                return [
+                    f"{one.name} and {two.name} (and perhaps others) show the same ground; give "
+                    "such scenes one group, so that none is tested on what was learnt from another"
+                ]
+    return []
 
 
 def _scene_labels(entry: SceneEntry, path: str, codes: Codes, base: Path) -> Labels:

@@ -33,6 +33,17 @@ def with_gaps(mask: NDArray[np.uint8], gap: int) -> NDArray[np.uint8]:
     return out
 
 
+def _where_chips_fit(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A mask without the cells of a part in which no square of `side` cells fits."""
+    from scipy.ndimage import binary_opening
+
+    square = np.ones((min(side, mask.shape[0]), min(side, mask.shape[1])), bool)
+    out = np.zeros_like(mask)
+    for number in (1, 2, 3):
+        out[binary_opening(mask == number, square)] = number
+    return out
+
+
 def assign_blocks(
     masks: list[NDArray[np.uint8]],
     survey: Survey,
@@ -72,7 +83,7 @@ def assign_blocks(
     least = np.inf
     for order in _orders(places, seed):
         parts = drawn(sizes, order, wanted)
-        tried = [with_gaps(parts[each], gap) for each in ids]
+        tried = [_where_chips_fit(with_gaps(parts[each], gap), gap) for each in ids]
         sums = np.zeros((4, counts[0].shape[-1]))
         for mask, one in zip(tried, counts, strict=True):
             for number in range(4):

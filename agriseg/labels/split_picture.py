@@ -63,16 +63,17 @@ def _bars(axis: object, split: Split, survey: Survey) -> None:
     counts = split.counts(survey)
     legend = survey.codes.legend
     kinds = range(len(survey.totals) - 1)
-    left = np.zeros(len(PARTS))
-    scenes = [sum(bool((mask == n).any()) for mask in split.masks) for n in PARTS.values()]
-    mega = [counts[part][:-1].sum() / 1e6 for part in PARTS]
+    used = [part for part in PARTS if counts[part].any()]
+    left = np.zeros(len(used))
+    scenes = [sum(bool((mask == PARTS[p]).any()) for mask in split.masks) for p in used]
+    mega = [counts[part][:-1].sum() / 1e6 for part in used]
     words = [
         f"{part}\n{count} scene{'s' if count != 1 else ''}, {pixels:.2f} Mpixel"
-        for part, count, pixels in zip(PARTS, scenes, mega, strict=True)
+        for part, count, pixels in zip(used, scenes, mega, strict=True)
     ]
     for kind in kinds:
         share = np.array(
-            [counts[part][kind] / max(counts[part][:-1].sum(), 1) for part in PARTS], float
+            [counts[part][kind] / max(counts[part][:-1].sum(), 1) for part in used], float
         )
         color = legend.classes[kind].color if kind < len(legend) else "#999999"
         plot.barh(words, share, left=left, color=color, label=survey.codes.name(kind))
@@ -87,5 +88,5 @@ def _bars(axis: object, split: Split, survey: Survey) -> None:
     plot.set_title(f"Split {split.how}", fontsize=10)
     plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
     # The parts themselves, as the maps below show them.
-    for tick, color in zip(plot.get_yticklabels(), _COLORS[1:], strict=False):
-        tick.set_color(color)
+    for tick, part in zip(plot.get_yticklabels(), used, strict=True):
+        tick.set_color(_COLORS[PARTS[part]])
