@@ -190,18 +190,19 @@ def _meaning(labels: RasterLabels, source: Source) -> _Meaning:
         palette,
         alpha,
         source.dataset_mask,
-        _missing(source, lookup),
+        _missing(source, lookup if labels.table else None),
         lossy and bool(lookup.parts) and lookup.other is None,
         is_gray=not by_color and len(light) == 3,
     )
 
 
-def _missing(source: Source, lookup: Ranges | Colors) -> float | None:
+def _missing(source: Source, lookup: Ranges | Colors | None) -> float | None:
     """The file's nodata value, unless the user says what it means."""
     value = source.nodata[0]
     if value is None or np.isnan(value) or isinstance(lookup, Colors):
         return None
-    return None if any(low <= value <= high for low, high, _ in lookup.parts) else value
+    said = lookup is not None and any(low <= value <= high for low, high, _ in lookup.parts)
+    return None if said else value
 
 
 def palette_of(path: str) -> NDArray[np.uint8] | None:

@@ -25,7 +25,9 @@ def plain(value: object) -> str | float | None:
     if isinstance(value, int | float):
         return None if math.isnan(value) else float(value)
     if isinstance(value, str):
-        return value.strip() or None
+        word = value.strip()
+        # Drivers without truth values, or without empty ones, write them as words.
+        return word.lower() if word in ("True", "False") else word or None
     # pandas has several kinds of nothing.
     return None if value is None or str(value) in ("<NA>", "NaT", "nan") else str(value)
 
