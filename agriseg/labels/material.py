@@ -73,6 +73,7 @@ class _Found:
     path: str
     labelled: LabelledScene
     part: Part | None
+    is_placed: bool
 
 
 def open_material(
@@ -109,6 +110,9 @@ def open_material(
         notes += said
     names = _names([one.path for one in found], [one.labelled.name for one in found])
     scenes = tuple(_named(one.labelled, name) for one, name in zip(found, names, strict=True))
+    # Simulated scenes all lie on the same spot, and show different ground.
+    real = [scene for scene, one in zip(scenes, found, strict=True) if one.is_placed]
+    notes += _overlaps(real)
     return Material(scenes, codes, tuple(notes), tuple(one.part for one in found))
 
 
@@ -160,8 +164,6 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
         made = [(image, "", labels) for image, labels in marked]
         notes = [f"{unmarked} pictures of {entry.annotations} have no annotation"] * bool(unmarked)
     opened = [_opened(entry, image, name, labels) for image, name, labels in made]
-    if isinstance(entry, SceneEntry):
-        notes += _overlaps([one.labelled for one in opened])
     return opened, notes
 
 
@@ -236,7 +238,7 @@ def _opened(entry: Any, image: str, name: str, labels: Labels) -> _Found:
     labelled = LabelledScene(
         scene, labels, gsd_m=entry.gsd_m, group=_group(entry, image), weight=entry.weight
     )
-    return _Found(image, labelled, entry.part)
+    return _Found(image, labelled, entry.part, isinstance(entry, SceneEntry))
 
 
 def _group(entry: Any, image: str) -> str:
