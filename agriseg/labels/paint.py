@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 # Pixels of polygons' boxes that are painted at once: about 40 bytes each.
 _AT_ONCE = 1 << 21
+# Of polygons with more edges, those near the window are looked for.
+_MANY_EDGES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Outlines:
 
     Args:
         starts: (edges, 2) where each edge begins, as (column, row).
-        ends: (edges, 2) where it ends; edges stand in the order of their polygons.
+        ends: (edges, 2) where it ends; edges stand in the order of their polygons, and within
+            each in that of their upper ends.
         offsets: (n + 1,) where the edges of each polygon begin.
         codes: (n,) uint8.
     """
@@ -59,8 +62,11 @@ class Outlines:
         points, ring_of = shapely.get_coordinates(rings, return_index=True)
         # A ring ends where it begins, so all but the last of its points begin an edge.
         begins = np.flatnonzero(ring_of[:-1] == ring_of[1:])
-        counts = np.bincount(owner[part_of[ring_of[begins]]], minlength=len(codes))
-        return cls(points[begins], points[begins + 1], offsets_of(counts), codes)
+        polygon = owner[part_of[ring_of[begins]]]
+        counts = np.bincount(polygon, minlength=len(codes))
+        starts, ends = points[begins], points[begins + 1]
+        downwards = np.lexsort((np.minimum(starts[:, 1], ends[:, 1]), polygon))
+        return cls(starts[downwards], ends[downwards], offsets_of(counts), codes)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -75,6 +81,36 @@ class Outlines:
             boxes[some, :2] = np.minimum.reduceat(self.starts, first)
             boxes[some, 2:] = np.maximum.reduceat(self.starts, first)
         return boxes
+
+    @cached_property
+    def _uppers(self) -> Floats:
+        return np.minimum(self.starts[:, 1], self.ends[:, 1])
+
+    def edges_of(
+        self, some: NDArray[np.intp], window: Window
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the edges of polygons that may pass rows of a window begin and end, (n,) each.
+
+        The soil between plants is one polygon with all their outlines: most of its edges lie
+        elsewhere.
+        """
+        first, last = self.offsets[some], self.offsets[some + 1]
+        for k in np.flatnonzero(last - first > _MANY_EDGES):
+            uppers = self._uppers[first[k] : last[k]]
+            reach = window.row_off - self._tallest[some[k]]
+            above, below = np.searchsorted(uppers, [reach, window.row_end])
+            first[k], last[k] = first[k] + above, first[k] + below
+        return first, last
+
+    @cached_property
+    def _tallest(self) -> Floats:
+        """(n,) rows that the tallest edge of each polygon spans; 0 where it has none."""
+        tallest = np.zeros(len(self))
+        some = np.diff(self.offsets) > 0
+        if some.any():
+            tall = np.abs(self.ends[:, 1] - self.starts[:, 1])
+            tallest[some] = np.maximum.reduceat(tall, self.offsets[:-1][some])
+        return tallest
 
     def within(self, window: Window) -> NDArray[np.intp]:
         """The polygons whose boxes meet a window."""
@@ -126,7 +162,7 @@ def _covered(
     outlines: Outlines, some: NDArray[np.intp], window: Window
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Flat pixels whose centres lie in polygons, and in which; in the order of `some`."""
-    first, last = outlines.offsets[some], outlines.offsets[some + 1]
+    first, last = outlines.edges_of(some, window)
     owner, place = spread(last - first)
     edges = first[owner] + place
     x0, y0 = outlines.starts[edges].T

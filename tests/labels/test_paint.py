@@ -54,11 +54,12 @@ def painted(outlines: Outlines, window: Window) -> tuple[NDArray[np.uint8], NDAr
 
 
 @pytest.mark.parametrize(("count", "size"), [(60, 25.0), (500, 4.0), (300, 0.7)])
-@pytest.mark.parametrize("at_once", [1 << 21, 997])
+@pytest.mark.parametrize(("at_once", "many"), [(1 << 21, 1000), (997, 3)])
 def test_the_same_pixels_as_gdal(
-    monkeypatch: pytest.MonkeyPatch, count: int, size: float, at_once: int
+    monkeypatch: pytest.MonkeyPatch, count: int, size: float, at_once: int, many: int
 ) -> None:
     monkeypatch.setattr(room, "_AT_ONCE", at_once)
+    monkeypatch.setattr(room, "_MANY_EDGES", many)
     polygons = stars(count, size, 120)
     codes = (np.arange(count) % 3).astype(np.uint8)
     window = Window(13, -7, 97, 113)
@@ -76,6 +77,15 @@ def test_windows_agree_with_the_whole(col: int, row: int, w: int, h: int) -> Non
     whole, _ = painted(outlines, Window(-20, -20, 140, 140))
     part, _ = painted(outlines, Window(col, row, w, h))
     np.testing.assert_array_equal(part, whole[row + 20 : row + 20 + h, col + 20 : col + 20 + w])
+
+
+def test_a_polygon_with_many_holes() -> None:
+    holes = shapely.union_all(stars(400, 5.0, 300))
+    ground = np.array([shapely.box(-5, -5, 305, 305).difference(holes)], object)
+    assert shapely.get_num_coordinates(ground[0]) > room._MANY_EDGES
+    window = Window(101, 53, 90, 71)
+    found, _ = painted(Outlines.of(ground, np.zeros(1, np.uint8)), window)
+    np.testing.assert_array_equal(found, by_gdal(ground, np.zeros(1, np.uint8), window))
 
 
 def test_the_smaller_one_lies_on_top() -> None:
