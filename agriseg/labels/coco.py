@@ -133,8 +133,7 @@ class CocoLabels:
         found = []
         if boxes:
             found.append(
-                f"{boxes} annotations of {scene.name} are boxes without an outline: their pixels "
-                "are ignored"
+                f"boxes without an outline in {scene.name}: {boxes}, whose pixels are ignored"
             )
         return tuple(found)
 

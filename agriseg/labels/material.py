@@ -162,7 +162,9 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
         marked = list(_coco_labels(entry, codes, base))
         unmarked = sum(not read_coco(one.path).annotations[one.image] for _, one in marked)
         made = [(image, "", labels) for image, labels in marked]
-        notes = [f"{unmarked} pictures of {entry.annotations} have no annotation"] * bool(unmarked)
+        notes = [f"pictures without an annotation in {entry.annotations}: {unmarked}"] * bool(
+            unmarked
+        )
     opened = [_opened(entry, image, name, labels) for image, name, labels in made]
     return opened, notes
 

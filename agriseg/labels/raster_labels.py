@@ -191,7 +191,7 @@ def _meaning(labels: RasterLabels, source: Source) -> _Meaning:
         alpha,
         source.dataset_mask,
         _missing(source, lookup if labels.table else None),
-        lossy and bool(lookup.parts) and lookup.other is None,
+        lossy and bool(lookup.parts),
         is_gray=not by_color and len(light) == 3,
     )
 

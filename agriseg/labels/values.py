@@ -28,6 +28,9 @@ _COLOR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|\.\.|to)\s*(-?\d+(?:\.\d+)?)\s*\Z")
 _NUMBER = re.compile(r"\s*-?\d+(?:\.0*)?\s*\Z")
 
+# Compression changes values of 8 bits by so much at most, where they are not blurred.
+_NEAR = 24
+
 Table = Mapping[Any, str]
 
 
@@ -109,8 +112,13 @@ class Ranges:
         code = np.array([code for _, _, code in self.parts], np.uint8)
         flat = raw.astype(np.float64)[..., None]
         away = np.maximum(np.maximum(first - flat, flat - last), 0)
-        nearest_codes: NDArray[np.uint8] = code[away.argmin(axis=-1)]
-        return nearest_codes
+        if self.other is not None:
+            # A range has its ends from the user; a single value stands for those around it.
+            away[..., first < last] = np.where(away[..., first < last] > 0, np.inf, 0)
+        found: NDArray[np.uint8] = code[away.argmin(axis=-1)]
+        if self.other is not None:
+            found[away.min(axis=-1) > _NEAR] = self.other
+        return found
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,8 @@ class Colors:
             away = ((values - parts[:, None, None]) ** 2).sum(axis=0, dtype=np.int32)
             near = away < best
             best[near], codes[near] = away[near], code
+        if self.other is not None:
+            codes[best > 3 * _NEAR**2] = self.other
         return codes
 
 

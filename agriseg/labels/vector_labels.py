@@ -87,7 +87,7 @@ def _shapes(
     classes = None if found.classes is None else found.classes[kept]
     codes, unnamed = class_codes(classes, len(polygons), labels.table, labels.codes, labels.path)
     if unnamed:
-        notes.append(f"{unnamed} polygons of {labels.path} have no class: they are ignored")
+        notes.append(f"polygons without a class in {labels.path}: {unnamed}, which are ignored")
     if found.note:
         notes.insert(0, found.note)
     if not len(polygons):
@@ -112,7 +112,7 @@ def _polygons(shapes: NDArray[Any], path: str) -> tuple[NDArray[Any], NDArray[np
     bad = flat & ~shapely.is_valid(shapes)
     if bad.any():
         shapes[bad] = shapely.make_valid(shapes[bad])
-        notes.append(f"{int(bad.sum())} invalid polygons of {path} were repaired")
+        notes.append(f"invalid polygons in {path}: {int(bad.sum())}, which were repaired")
     mixed = flat & (shapely.get_type_id(shapes) == _COLLECTION)
     for place in np.flatnonzero(mixed):
         shapes[place] = _flat_part(shapes[place])
@@ -124,7 +124,7 @@ def _polygons(shapes: NDArray[Any], path: str) -> tuple[NDArray[Any], NDArray[np
             "widen points and lines with a buffer (Vector > Geoprocessing > Buffer in QGIS)"
         )
     if lost:
-        notes.append(f"{lost} points or lines of {path} are no areas: left out")
+        notes.append(f"points or lines in {path}: {lost}, which are left out")
     kept = np.flatnonzero(flat)
     return shapes[kept], kept, notes
 

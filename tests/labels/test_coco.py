@@ -108,7 +108,7 @@ def test_mere_boxes_are_ignored(tmp_path: Path) -> None:
     assert (codes[3:13, 2:22] == 255).all()
     assert (codes == 0).sum() == 1000
     labels: Any = labelled.labels
-    assert "1 annotations of a are boxes" in labels.look(labelled.scene)[0]
+    assert "boxes without an outline in a: 1" in labels.look(labelled.scene)[0]
 
 
 def test_categories_are_translated(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_categories_are_translated(tmp_path: Path) -> None:
 
 def test_pictures_without_annotations_are_told(tmp_path: Path) -> None:
     found = opened(tmp_path, [], elsewhere="soil")
-    assert found.notes == ("1 pictures of c.json have no annotation",)
+    assert found.notes == ("pictures without an annotation in c.json: 1",)
     assert (codes_of(found.scenes[0]) == 0).all()
 
 

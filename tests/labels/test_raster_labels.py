@@ -128,6 +128,23 @@ def test_colours_that_a_jpeg_has_blurred(base: Path) -> None:
     assert "packed with loss" in notes(labelled)
 
 
+@pytest.mark.parametrize("colors", [True, False])
+def test_the_rest_of_a_jpeg(base: Path, colors: bool) -> None:
+    blocks = np.zeros((32, 48), np.uint8)
+    blocks[:, 16:32], blocks[16:, 32:] = 100, 255
+    blocks = np.clip(blocks + RNG.integers(-9, 9, blocks.shape), 0, 255).astype(np.uint8)
+    write_picture(base / "l.jpg", np.repeat(blocks[None], 3, axis=0), quality=90)
+    write_scene(base / "s.tif", 32, 48)
+    values = {"#ffffff": "crop"} if colors else {255: "crop", "90-110": "weed"}
+    codes = codes_of(one(base, labels="l.jpg", values={**values, "other": "soil"}))
+    assert ((codes == 1) == (blocks > 200)).mean() > 0.97
+    if not colors:
+        middle = codes[:, 18:30] == 2
+        assert middle.mean() > 0.8
+    else:
+        assert (codes[:, :30] == 0).all()
+
+
 def test_one_pixel_larger_lies_where_it_says(base: Path) -> None:
     larger = np.full((31, 41), 9, np.uint8)
     larger[1:, 1:] = CLASSES

@@ -108,7 +108,7 @@ def test_columns_of_all_kinds(base: Path, entries: list[Any]) -> None:
     expected = truth()
     if entries[2] is None:
         expected[expected == 3] = 255
-        assert "1 polygons of" in notes(labelled)
+        assert ": 1, which are ignored" in notes(labelled)
     np.testing.assert_array_equal(codes_of(labelled), expected)
 
 
@@ -137,8 +137,8 @@ def test_odd_geometries(base: Path) -> None:
     rows, cols = np.mgrid[:30, :40] + 0.5
     x, y = NORTH_UP @ (cols, rows)
     np.testing.assert_array_equal(codes == 1, shapely.contains_xy(areas, x, y))
-    assert "1 invalid polygons" in notes(labelled)
-    assert "1 points or lines" in notes(labelled)
+    assert ": 1, which were repaired" in notes(labelled)
+    assert ": 1, which are left out" in notes(labelled)
 
 
 def test_overlaps_are_counted(base: Path) -> None:
