@@ -13,7 +13,7 @@ from agriseg.errors import AgrisegError, BandError, InputError, LabelError
 from agriseg.labels.labelled import LabelledScene
 from agriseg.labels.material import Material
 from agriseg.labels.raster_labels import RasterLabels
-from agriseg.labels.survey import Survey
+from agriseg.labels.survey import Survey, without_warnings
 from agriseg.raster import Scene, sample_pixels
 from agriseg.raster.source import inspect
 from agriseg.threads import in_threads
@@ -69,10 +69,11 @@ def check_material(material: Material, bands: Sequence[str] | None = None) -> Fi
     def look(place: int) -> tuple[list[str], list[str], str]:
         return _looked_at(material.scenes[place], bands, place in sampled)
 
-    for _, (mine, said, dull) in in_threads(look, range(len(material.scenes)), name="check"):
-        faults += mine
-        notes += said
-        flat += [dull] if dull else []
+    with without_warnings():
+        for _, (mine, said, dull) in in_threads(look, range(len(material.scenes)), name="check"):
+            faults += mine
+            notes += said
+            flat += [dull] if dull else []
     if flat:
         # One picture of many may be overexposed; where most are flat, a band is not what it seems.
         most = len(flat) * 2 > len(sampled)
@@ -186,7 +187,8 @@ def check_survey(survey: Survey) -> Findings:
     if len(codes.legend) > 1 and len(some) == 1 and not sets.any():
         faults.append(
             f"all labels are {codes.legend.names[some[0]]}; at least two classes are needed to "
-            "learn from: label another one, or say what lies elsewhere, as elsewhere: soil"
+            "learn from: label another one, say what lies outside of polygons with elsewhere:, or "
+            "what values mean with values: (255 is nothing unless they list it)"
         )
     missing = [name for k, name in enumerate(codes.legend.names) if not known[k]]
     if missing and not faults:

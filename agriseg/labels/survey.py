@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.geobox import Window
 from agriseg.labels.codes import IGNORE, Codes
@@ -81,6 +84,17 @@ class Survey:
         return f"{total / 1e6:.2f} Mpixel labelled: {shares}"
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Do not warn of pictures without a place on the ground while threads open them.
+
+    What each of them sets for itself, another one may undo: filters belong to the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 def survey(
     material: Material,
     cell: int = 64,
@@ -107,10 +121,11 @@ def survey(
         return _scene(labelled, material.codes, cell)
 
     found = []
-    for labelled, counted in in_threads(one, material.scenes, threads, "survey"):
-        found.append(counted)
-        if advance is not None:
-            advance(labelled)
+    with without_warnings():
+        for labelled, counted in in_threads(one, material.scenes, threads, "survey"):
+            found.append(counted)
+            if advance is not None:
+                advance(labelled)
     return Survey(material.codes, cell, tuple(found))
 
 
