@@ -17,6 +17,7 @@ from agriseg._version import __version__
 
 if TYPE_CHECKING:
     from agriseg.errors import AgrisegError
+    from agriseg.evaluation import Evaluation, evaluate
     from agriseg.legend import ClassLabel, Legend
     from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
     from agriseg.raster import Scene, describe_scene, open_scene
@@ -29,6 +30,7 @@ __all__ = [
     "AgrisegError",
     "BandInput",
     "ClassLabel",
+    "Evaluation",
     "Legend",
     "ModelCard",
     "Predictor",
@@ -37,6 +39,7 @@ __all__ = [
     "__version__",
     "bench",
     "describe_scene",
+    "evaluate",
     "load_model",
     "open_scene",
     "read_run",
@@ -48,6 +51,7 @@ __all__ = [
 
 _HOMES = {
     "agriseg.errors": ("AgrisegError",),
+    "agriseg.evaluation": ("Evaluation", "evaluate"),
     "agriseg.legend": ("ClassLabel", "Legend"),
     "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),

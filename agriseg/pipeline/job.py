@@ -36,7 +36,7 @@ from agriseg.tiling import ChipGrid, Plan
 from agriseg.vector.parallel import BYTES_PER_PIXEL, threads_for
 from agriseg.vector.segments import PolygonOptions
 
-__all__ = ["Estimate", "Job", "SegmentOptions", "prepare", "reserve"]
+__all__ = ["Estimate", "Job", "SegmentOptions", "cache_bytes", "chip_grid", "prepare", "reserve"]
 
 # Raised whenever rows of an older version must not be mixed with new ones.
 _ROWS_FORMAT = 2
@@ -216,7 +216,7 @@ def prepare(
     predictor = adapt(predictor, scene)
     _check_about(predictor)
     notes = check_fit(predictor.card, scene, ignore_gsd=options.ignore_gsd)
-    grid = _grid(scene, predictor, options)
+    grid = chip_grid(scene, predictor, options)
     facts = scene_facts(scene)
     rows_key = digest(
         {
@@ -251,7 +251,7 @@ def prepare(
         raster_key=raster_key,
         rows_key=rows_key,
         scene_facts=facts,
-        cache_bytes=_cache_bytes(scene, grid),
+        cache_bytes=cache_bytes(scene, grid),
         notes=tuple(notes),
         warnings=(
             *describe_scene(scene).warnings,
@@ -338,7 +338,7 @@ def reserve(jobs: Sequence[Job]) -> None:
             )
 
 
-def _cache_bytes(scene: Scene, grid: ChipGrid) -> int:
+def cache_bytes(scene: Scene, grid: ChipGrid) -> int:
     """Decoded blocks worth keeping: those that the next chip, or the next chip row, needs.
 
     Strips must be kept for a whole chip row, else each would be decoded once for every chip. Tiles
@@ -354,7 +354,12 @@ def _cache_bytes(scene: Scene, grid: ChipGrid) -> int:
     return min(max(total, 16 << 20), _CACHE_FOR_STRIPS if striped else _CACHE_FOR_TILES)
 
 
-def _grid(scene: Scene, predictor: Predictor, options: SegmentOptions) -> ChipGrid:
+def chip_grid(scene: Scene, predictor: Predictor, options: SegmentOptions) -> ChipGrid:
+    """The chips of a scene, as the card or the options say.
+
+    Raises:
+        OptionError: Their size or overlap makes no sense for this model.
+    """
     card, box = predictor.card, scene.geobox
     size = options.chip if options.chip is not None else card.chip_size
     overlap = min(card.overlap, size // 2) if options.overlap is None else options.overlap

@@ -6,12 +6,12 @@ import os
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import rasterio
 
 from agriseg.errors import ReadError
-from agriseg.models import about
+from agriseg.models import Predictor, about
 from agriseg.models.inputs import network_input, present_keys
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.predicting import ChipPixels
@@ -19,19 +19,26 @@ from agriseg.raster.reader import SceneReader
 from agriseg.raster.source import gdal_settings
 from agriseg.tiling import Chip
 
-__all__ = ["read_chips", "reading_environment"]
+__all__ = ["ahead", "read_chips", "reading_environment"]
 
 _AHEAD = 3
 _MOST_DECODERS = 16
 _T = TypeVar("_T")
 
 
+class _Predicts(Protocol):
+    """What has a predictor, such as a `Job`."""
+
+    @property
+    def predictor(self) -> Predictor: ...
+
+
 def read_chips(job: Job, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
     """Read chips in order, ready for the network, in a thread of its own and a few ahead."""
-    return _ahead(_read(job, chips, reading_environment(job)), _AHEAD)
+    return ahead(_read(job, chips, reading_environment(job)), _AHEAD)
 
 
-def reading_environment(job: Job) -> dict[str, Any]:
+def reading_environment(job: _Predicts) -> dict[str, Any]:
     """GDAL's settings for reading: the caller's, and in how many threads blocks are decoded."""
     environment = gdal_settings()
     if "GDAL_NUM_THREADS" in {*environment, *os.environ}:
@@ -39,7 +46,7 @@ def reading_environment(job: Job) -> dict[str, Any]:
     return {**environment, "GDAL_NUM_THREADS": str(_decoders(job))}
 
 
-def _decoders(job: Job) -> int:
+def _decoders(job: _Predicts) -> int:
     """Threads in which GDAL decodes the blocks of a chip.
 
     A core decodes some 25 Mpixel/s of five bands and predicts one or two: a fourth of them keeps up
@@ -68,7 +75,7 @@ def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> It
             yield ChipPixels(chip, network_input(pixels, keys, card), pixels.valid)
 
 
-def _ahead(items: Iterator[_T], depth: int) -> Generator[_T, None, None]:
+def ahead(items: Iterator[_T], depth: int) -> Generator[_T, None, None]:
     """Run an iterator in a thread of its own, at most `depth` items ahead."""
     filled: queue.Queue[Any] = queue.Queue(maxsize=depth)
     stop, end = threading.Event(), object()

@@ -10,7 +10,7 @@ from agriseg.tiling.accumulator import (
 )
 from agriseg.tiling.grid import Chip, ChipGrid
 from agriseg.tiling.plan import Plan, Swath
-from agriseg.tiling.seams import seam_score
+from agriseg.tiling.seams import SeamCounter, seam_score
 
 __all__ = [
     "CONFIDENCE_STEPS",
@@ -20,6 +20,7 @@ __all__ = [
     "FinishedRows",
     "NumpyAccumulator",
     "Plan",
+    "SeamCounter",
     "SeamStrip",
     "Swath",
     "join_seam",

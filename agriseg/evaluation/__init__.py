@@ -1,0 +1,15 @@
+"""How good a model is: counts, scores with intervals, borders, objects, confidence, seams."""
+
+from agriseg.evaluation.calibration import fit_temperature
+from agriseg.evaluation.result import Comparison, Evaluation
+from agriseg.evaluation.verb import EvaluateKeywords, LabelledData, Watcher, evaluate
+
+__all__ = [
+    "Comparison",
+    "EvaluateKeywords",
+    "Evaluation",
+    "LabelledData",
+    "Watcher",
+    "evaluate",
+    "fit_temperature",
+]
