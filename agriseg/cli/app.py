@@ -12,6 +12,7 @@ import typer
 
 from agriseg._version import __version__
 from agriseg.cli.bench import bench
+from agriseg.cli.evaluate import evaluate
 from agriseg.cli.info import info
 from agriseg.cli.segment import segment
 from agriseg.cli.simulate import simulate
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(vectorize)
+app.command()(evaluate)
 app.command()(info)
 app.command()(bench)
 app.command()(simulate)

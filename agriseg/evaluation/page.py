@@ -21,7 +21,7 @@ _INK, _PALE, _ACCENT, _OTHER = "#26302b", "#8a958f", "#2e6f57", "#c77d1a"
 _UNKNOWN = (0.93, 0.93, 0.93)
 _AMBIGUOUS = (0.75, 0.75, 0.75)
 _DPI = 110
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 11,
@@ -48,11 +48,10 @@ def draw_evaluation(found: Evaluation, path: str | Path) -> Path:
     with rc_context(_STYLE):
         top, below = 8.4, 2.9 * len(pictures) + (0.5 if pictures else 0)
         figure = Figure(figsize=(13, top + below), dpi=_DPI, facecolor="white")
-        parts = figure.subfigures(
-            2 if pictures else 1, 1, height_ratios=[top, below][: 1 + bool(pictures)]
-        )
-        upper = parts[0] if pictures else parts
-        _heading(upper, found, top)
+        heights = [top, below] if pictures else [top]
+        parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
+        upper = parts[0, 0]
+        _heading(upper, found)
         axes = upper.subplots(2, 3, width_ratios=[1.15, 1, 1])
         upper.subplots_adjust(0.09, 0.075, 0.97, 0.8, wspace=0.42, hspace=0.48)
         _scores(axes[0, 0], found)
@@ -65,14 +64,14 @@ def draw_evaluation(found: Evaluation, path: str | Path) -> Path:
         else:
             _scenes(axes[1, 2], found)
         if pictures:
-            _pictures(parts[1], found, pictures)
+            _pictures(parts[1, 0], found, pictures)
         beside = path.with_name(path.name + ".part")
         figure.savefig(beside, format="png")
     beside.replace(path)
     return path
 
 
-def _heading(figure: Any, found: Evaluation, height: float) -> None:
+def _heading(figure: Any, found: Evaluation) -> None:
     against = found.comparison
     title = found.model if against is None else f"{found.model} against {against.other.model}"
     figure.text(0.03, 0.965, title, fontsize=17, weight="bold", va="top")
@@ -202,7 +201,7 @@ def _reliability(axes: Any, found: Evaluation) -> None:
     text = f"calibration error {found.calibration.error:.3f}"
     if found.calibration.factor is not None:
         text += (
-            f"\ntemperature × {found.calibration.factor:.2f}: {found.calibration.error_after:.3f}"
+            f"\ntemperature x {found.calibration.factor:.2f}: {found.calibration.error_after:.3f}"
         )
     axes.text(0.03, 0.985, text, transform=axes.transAxes, va="top", fontsize=8.5)
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0.86), fontsize=8)
@@ -377,7 +376,7 @@ def _pictures(figure: Any, found: Evaluation, pictures: tuple[Picture, ...]) -> 
             labelpad=6,
         )
     for place, title in zip(
-        axes[0], ("image", "labels", "map", "mistakes: what the map says there"), strict=True
+        axes[0], ("image", "labels", "map", "mistakes, as mapped"), strict=True
     ):
         place.set_title(title)
     _key(figure, legend)

@@ -16,7 +16,7 @@ __all__ = ["Album", "Picture", "read_image"]
 
 SIDE = 512
 _RESERVOIR = 24
-_LEAST_KNOWN = 0.05
+_LEAST_KNOWN, _LEAST_SHARE = 0.05, 0.02
 _GAMMA = 1 / 1.8
 # What is shown as red, green and blue, the best that a scene has first.
 _VIEWS = (
@@ -60,6 +60,7 @@ class Album:
         self._best: tuple[float, Picture] | None = None
         self._some: list[Picture] = []
         self._errors: list[float] = []
+        self._seen = 0
         self._rng = np.random.default_rng(2)
 
     def look(
@@ -81,8 +82,9 @@ class Album:
             if 2 * at.width * at.height < full or there < _LEAST_KNOWN * full:
                 continue
             error = int(np.count_nonzero(wrong[:, cols])) / there
-            values = np.unique(codes[:, cols][known[:, cols]])
-            self._consider(task, at, classes[:, cols], codes[:, cols], error, len(values))
+            shares = np.bincount(codes[:, cols][known[:, cols]]) / there
+            kinds = int((shares >= _LEAST_SHARE).sum())
+            self._consider(task, at, classes[:, cols], codes[:, cols], error, kinds)
 
     def _consider(
         self,
@@ -93,11 +95,17 @@ class Album:
         error: float,
         kinds: int,
     ) -> None:
-        seen = len(self._errors)
-        self._errors.append(error)
+        seen = self._seen
+        self._seen += 1
+        if kinds > 1:
+            self._errors.append(error)
         is_worst = len(self._worst) < self._worst_many or error > self._worst[0][0]
         is_best = kinds > 1 and (self._best is None or error < self._best[0])
-        place = seen if seen < _RESERVOIR else int(self._rng.integers(0, seen + 1))
+        # Bare ground tells little: typical is what is typical where there are several classes.
+        count = len(self._errors)
+        place = _RESERVOIR
+        if kinds > 1:
+            place = count - 1 if count <= _RESERVOIR else int(self._rng.integers(0, count))
         if not (is_worst or is_best or place < _RESERVOIR):
             return
         picture = Picture(task, at, classes.copy(), codes.copy(), error)

@@ -1,0 +1,265 @@
+"""What `agriseg evaluate` prints: progress to standard error, tables to standard output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from agriseg.cli.words import count_words, number_words, size_words
+
+if TYPE_CHECKING:
+    from agriseg.evaluation import Evaluation
+    from agriseg.evaluation.measures import Measure
+
+__all__ = ["Bar", "print_evaluation"]
+
+_FILE_WIDTH = 160
+_COLUMNS = (
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("f1", "F1"),
+    ("boundary_f1", "border F1"),
+    ("boundary_iou", "border IoU"),
+)
+
+
+class Bar:
+    """A bar on a terminal for each pass over the scenes."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def begin(self, what: str, pixels: int) -> None:
+        self.close()
+        if not self._console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(escape(what), total=pixels)
+
+    def advance(self, pixels: int) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, pixels)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = self._task = None
+
+
+def print_evaluation(found: Evaluation, written: Sequence[str] = ()) -> None:
+    """Print all tables."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    _head(console, found)
+    _classes(console, found)
+    _together(console, found)
+    _mistakes(console, found)
+    _objects(console, found)
+    if found.comparison is not None:
+        _beside(console, found)
+    if found.series:
+        _series(console, found)
+    for note in found.notes:
+        console.print(f"  [yellow]note[/yellow]    {escape(note)}")
+    if written:
+        console.print(f"  done    {escape(', '.join(written))}")
+
+
+def _head(console: Console, found: Evaluation) -> None:
+    pixels = found.pixels
+    size = count_words(pixels.labelled, "labelled pixel")
+    if pixels.mapped_ha is not None:
+        size += f", {pixels.mapped_ha:.3g} ha mapped"
+    scenes = count_words(len(found.scenes), "scene")
+    console.print(f"[bold]{escape(found.model)}[/bold]  {scenes}, {size}")
+    console.print(f"  {escape(found.words)}")
+    left_out = []
+    if pixels.ignored:
+        left_out.append(f"{count_words(pixels.ignored, 'pixel')} without a label")
+    if pixels.unpredicted:
+        left_out.append(f"{count_words(pixels.unpredicted, 'labelled pixel')} without data")
+    if left_out:
+        console.print(f"  left out: {', '.join(left_out)}")
+
+
+def _classes(console: Console, found: Evaluation) -> None:
+    hectares = found.pixels.truth_ha is not None
+    table = _table()
+    for heading in ("class", "IoU", "95 %", *(text for _, text in _COLUMNS)):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    unit = "ha" if hectares else "pixels"
+    table.add_column(f"labelled {unit}", justify="right")
+    table.add_column(f"mapped {unit}", justify="right")
+    truth, called = found.confusion.sum(axis=1), found.confusion.sum(axis=0)
+    for k, label in enumerate(found.matched.scored):
+        sizes = [f"{int(truth[k]):,}", f"{int(called[k]):,}"]
+        if found.pixels.truth_ha is not None and found.pixels.map_ha is not None:
+            sizes = [
+                number_words(float(v[k])) for v in (found.pixels.truth_ha, found.pixels.map_ha)
+            ]
+        table.add_row(
+            f"[{label.color}]██[/] {escape(label.name)}",
+            _value(found.measures["iou"], k),
+            _interval(found.measures["iou"], k),
+            *(_value(found.measures[name], k) for name, _ in _COLUMNS),
+            *sizes,
+        )
+    mean = ["", "", _value(found.measures["mean_f1"])]
+    borders = [_value(found.measures[f"mean_boundary_{name}"]) for name in ("f1", "iou")]
+    iou = found.measures["mean_iou"]
+    table.add_section()
+    table.add_row(
+        "[bold]mean[/bold]", f"[bold]{_value(iou)}[/bold]", _interval(iou), *mean, *borders
+    )
+    console.print(table)
+
+
+def _together(console: Console, found: Evaluation) -> None:
+    accuracy, kappa = found.measures["accuracy"], found.measures["kappa"]
+    console.print(
+        f"  accuracy {_value(accuracy)} ({_interval(accuracy)}), kappa {_value(kappa)} "
+        f"({_interval(kappa)})"
+    )
+    metres, pixels = found.tolerance
+    off = f"{pixels:.3g} pixels" + ("" if metres is None else f" ({size_words(metres)})")
+    console.print(
+        f"  intervals: 95 %, {found.unit.words} drawn anew 1,000 times; borders may be {off} off"
+    )
+    if found.unit.caveat:
+        console.print(f"  [yellow]{escape(found.unit.caveat)}[/yellow]")
+    one = found.calibration
+    text = f"  confidence: calibration error {_number(one.error)}"
+    if one.factor is not None and one.temperature is not None:
+        text += f"; {_number(one.error_after)} with a temperature of {one.temperature:.2f}"
+    console.print(text)
+    if math.isfinite(found.seam_score):
+        console.print(
+            f"  seams: classes change {found.seam_score:.2f} times as often where chips meet"
+        )
+
+
+def _mistakes(console: Console, found: Evaluation) -> None:
+    """The confusion matrix, in percent of each label."""
+    table = _table()
+    table.add_column("labelled, of 100 pixels")
+    for name in found.names:
+        table.add_column(f"called {escape(name)}", justify="right")
+    counts = found.pixels.counts
+    decided = found.matched.decided
+    for k, name in enumerate(found.names):
+        if found.confusion[k].sum():
+            table.add_row(escape(name), *_shares(found.confusion[k]))
+    for code in range(len(counts)):
+        if decided[code] < 0 and counts[code].sum():
+            table.add_row(escape(found.matched.code_name(code)), *_shares(counts[code]))
+    console.print(table)
+
+
+def _shares(counts: Sequence[float]) -> list[str]:
+    total = sum(float(value) for value in counts)
+    return [f"{100 * float(value) / total:.1f}" for value in counts]
+
+
+def _objects(console: Console, found: Evaluation) -> None:
+    """Pieces found, by size."""
+    if not found.objects:
+        return
+    from agriseg.evaluation.page import size_label
+
+    sizes = sorted({(one.low, one.high) for one in found.objects})
+    unit = found.objects[0].unit
+    table = _table()
+    table.add_column(f"pieces found, by size{' in pixels' if unit == 'pixels' else ''}")
+    for name in found.names:
+        table.add_column(escape(name), justify="right")
+    for low, high in sizes:
+        row = []
+        for name in found.names:
+            mine = [one for one in found.objects if (one.class_name, one.low) == (name, low)]
+            row.append(f"{100 * mine[0].recall:.0f} % of {mine[0].objects:,}" if mine else "-")
+        table.add_row(size_label(low, high, unit), *row)
+    console.print(table)
+
+
+def _beside(console: Console, found: Evaluation) -> None:
+    """Two models, and the interval of their difference."""
+    assert found.comparison is not None
+    other, apart = found.comparison.other, found.comparison.differences
+    table = _table()
+    for heading in ("IoU", escape(found.model), escape(other.model), "difference", "95 %", ""):
+        table.add_column(heading, justify="left" if heading in ("IoU", "") else "right")
+    rows: list[tuple[str, str, int | None]] = [
+        (name, "iou", k) for k, name in enumerate(found.names)
+    ]
+    for name, key, k in [*rows, ("mean", "mean_iou", None)]:
+        low, high = (_at(part, k) for part in (apart[key].low, apart[key].high))
+        sure = math.isfinite(low) and (low > 0 or high < 0)
+        table.add_row(
+            escape(name),
+            _value(found.measures[key], k),
+            _value(other.measures[key], k),
+            _number(_at(apart[key].value, k), sign=True),
+            _interval(apart[key], k, sign=True),
+            "" if not math.isfinite(low) else "clear" if sure else "within chance",
+        )
+    console.print(table)
+    console.print(f"  {escape(other.model)}: {escape(other.words)}")
+
+
+def _series(console: Console, found: Evaluation) -> None:
+    """Quality against time, by pixel size."""
+    table = _table()
+    for heading in ("pixel size", "seconds a ha", "mean IoU", "95 %", *map(escape, found.names)):
+        table.add_column(heading, justify="right")
+    for one in found.series:
+        table.add_row(
+            size_words(one.gsd_m or 0.0),
+            number_words(one.seconds_per_ha),
+            _value(one.measures["mean_iou"]),
+            _interval(one.measures["mean_iou"]),
+            *(_value(one.measures["iou"], k) for k in range(len(one.names))),
+        )
+    console.print(table)
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
+
+
+def _at(value: object, place: int | None) -> float:
+    return float(value if place is None else value[place])  # type: ignore[index, arg-type]
+
+
+def _value(measure: Measure, place: int | None = None) -> str:
+    return _number(_at(measure.value, place))
+
+
+def _interval(measure: Measure, place: int | None = None, *, sign: bool = False) -> str:
+    low, high = _at(measure.low, place), _at(measure.high, place)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    return f"{_number(low, sign=sign)} to {_number(high, sign=sign)}"
+
+
+def _number(value: float | None, *, sign: bool = False) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:+.3f}" if sign else f"{value:.3f}"
