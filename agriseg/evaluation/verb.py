@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, Unpack, cast
+from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 
@@ -183,7 +183,9 @@ def _material(
         return data
     from agriseg.labels.read_data import read_data
 
-    return cast(LabelledData, read_data(data, labels=labels, legend=predictor.card.legend))
+    # A simulated folder states its own classes.
+    legend = None if Path(data).is_dir() else predictor.card.legend
+    return read_data(data, labels=labels, legend=legend)
 
 
 def _part(material: LabelledData, part: str | None) -> tuple[LabelledScene, ...]:
