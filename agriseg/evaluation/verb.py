@@ -227,8 +227,8 @@ def _radii(work: _Work) -> tuple[float, ...]:
                 f"--tolerance-m {metres}: that is {metres / one.gsd_m:.0f} pixels of {one.name}, "
                 f"and {MOST_PIXELS} are possible; expected are metres"
             )
-        # Less than a pixel cannot be told apart.
-        radii.append(max(metres / one.gsd_m, 1.0))
+        # Less than a pixel cannot be told apart; 0.06 m of 0.02 are three, whatever doubles say.
+        radii.append(max(round(metres / one.gsd_m, 6), 1.0))
     return tuple(radii)
 
 

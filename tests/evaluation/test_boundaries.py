@@ -80,7 +80,10 @@ def test_windows_with_a_margin_add_up_to_the_whole() -> None:
     total = np.zeros_like(whole)
     for top in range(0, 50, 17):
         for left in range(0, 61, 20):
-            rows, cols = slice(max(top - halo, 0), top + 17 + halo), slice(max(left - halo, 0), left + 20 + halo)
+            rows, cols = (
+                slice(max(top - halo, 0), top + 17 + halo),
+                slice(max(left - halo, 0), left + 20 + halo),
+            )
             core = (
                 slice(top - rows.start, min(top + 17, 50) - rows.start),
                 slice(left - cols.start, min(left + 20, 61) - cols.start),

@@ -64,7 +64,9 @@ def test_as_torchmetrics(pixels) -> None:
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-5)
     expected = MulticlassAccuracy(CLASSES, average="micro")(guess, truth)
     assert found.accuracy == pytest.approx(float(expected))
-    assert found.kappa == pytest.approx(float(MulticlassCohenKappa(CLASSES)(guess, truth)), abs=1e-6)
+    assert found.kappa == pytest.approx(
+        float(MulticlassCohenKappa(CLASSES)(guess, truth)), abs=1e-6
+    )
 
 
 def test_a_class_that_the_truth_lacks_has_no_scores() -> None:

@@ -1,0 +1,105 @@
+"""`agriseg evaluate`, as typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agriseg.cli.evaluate import renamed_by
+from agriseg.errors import OptionError
+from tests.support import write_raster
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+CONFIG = """
+legend: {soil: "#966f4a", plant: "#388e3c"}
+data:
+  - kind: scenes
+    scenes: field.tif
+    labels: labels.tif
+    values: {0: soil, 1: plant, 9: ignore}
+"""
+
+
+def agriseg(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agriseg", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=ENVIRONMENT,
+        check=False,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    plant = np.zeros((60, 80), np.uint8)
+    plant[10:30, 20:50] = 1
+    bands = np.where(plant, 0.05, 0.2), np.where(plant, 0.5, 0.25)
+    noise = rng.normal(0, 0.01, (2, 60, 80))
+    write_raster(
+        tmp_path / "field.tif",
+        (np.stack(bands) + noise).astype(np.float32),
+        descriptions=["red", "nir"],
+    )
+    plant[:5] = 9
+    write_raster(tmp_path / "labels.tif", plant[None])
+    path = tmp_path / "data.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_tables_json_and_files(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = agriseg("evaluate", "index-baseline", config, "--map", "vegetation=plant", "-o", out)
+    assert done.returncode == 0, done.stderr
+    for words in ("Mapped very well", "400 pixels without a label", "blocks of", "called plant"):
+        assert words in done.stdout, done.stdout
+    written = json.loads((out / "evaluation.json").read_text())
+    told = agriseg(
+        "evaluate", "index-baseline", config, "--map", "vegetation=plant", "--json", "-q"
+    )
+    assert not told.stderr
+    printed = json.loads(told.stdout)
+    assert printed["scores"] == written["scores"]
+    assert printed["classes"]["plant"]["iou"]["value"] > 0.9
+
+
+def test_two_models_and_a_series(config: Path) -> None:
+    done = agriseg(
+        *("evaluate", "index-baseline", config, "index-baseline", "--map", "vegetation=plant"),
+        *("--gsd", "0.04,0.1"),
+    )
+    assert done.returncode == 0, done.stderr
+    for words in ("difference", "within chance", "seconds a ha", "4 cm", "10 cm"):
+        assert words in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "say which of them it is"),
+        (("--map", "vegetation"), "expected are pairs such as crop=plant"),
+        (("--map", "vegetation=plant", "--gsd", "x"), "--gsd 'x'"),
+        (("--map", "vegetation=plant", "--part", "test"), "no scene is set apart"),
+    ],
+)
+def test_faults_are_one_line(config: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = agriseg("evaluate", "index-baseline", config, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_pairs() -> None:
+    assert renamed_by([]) == {}
+    assert renamed_by(["a=b, c = d", "e=b"]) == {"a": "b", "c": "d", "e": "b"}
+    with pytest.raises(OptionError, match="as b and as c"):
+        renamed_by(["a=b", "a=c"])
