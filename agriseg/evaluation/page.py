@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agriseg.evaluation.pictures import Picture, read_image
-from agriseg.legend import Legend
+from agriseg.evaluation.page_pictures import draw_pictures, pictures_height
 
 if TYPE_CHECKING:
-    from agriseg.evaluation.result import Evaluation
+    from agriseg.evaluation.result import Comparison, Evaluation
 
 __all__ = ["draw_evaluation", "size_label"]
 
 _INK, _PALE, _ACCENT, _OTHER = "#26302b", "#8a958f", "#2e6f57", "#c77d1a"
-_UNKNOWN = (0.93, 0.93, 0.93)
-_AMBIGUOUS = (0.75, 0.75, 0.75)
 _DPI = 110
 _STYLE: dict[Any, Any] = {
     "font.size": 9.5,
@@ -46,7 +42,7 @@ def draw_evaluation(found: Evaluation, path: str | Path) -> Path:
     path = Path(path)
     pictures = found.pictures[:4]
     with rc_context(_STYLE):
-        top, below = 8.4, 2.9 * len(pictures) + (0.5 if pictures else 0)
+        top, below = 8.4, pictures_height(pictures)
         figure = Figure(figsize=(13, top + below), dpi=_DPI, facecolor="white")
         heights = [top, below] if pictures else [top]
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
@@ -61,10 +57,12 @@ def draw_evaluation(found: Evaluation, path: str | Path) -> Path:
         _objects(axes[1, 1], found)
         if found.series:
             _series(axes[1, 2], found)
+        elif found.comparison is not None:
+            _differences(axes[1, 2], found.comparison, found)
         else:
             _scenes(axes[1, 2], found)
         if pictures:
-            _pictures(parts[1, 0], found, pictures)
+            draw_pictures(parts[1, 0], found.matched, pictures)
         beside = path.with_name(path.name + ".part")
         figure.savefig(beside, format="png")
     beside.replace(path)
@@ -78,7 +76,7 @@ def _heading(figure: Any, found: Evaluation) -> None:
     scenes = len(found.scenes)
     facts = f"{scenes} scene{'s' if scenes > 1 else ''}, {found.pixels.labelled:,} labelled pixels"
     if found.pixels.truth_ha is not None:
-        facts += f" ({found.pixels.truth_ha.sum():.3g} ha of one class)"
+        facts += f" ({found.pixels.truth_ha.sum():.3g} ha)"
     facts += f"; bars are 95 % intervals over {found.unit.words}"
     figure.text(0.03, 0.92, facts, color=_PALE, va="top")
     figure.text(0.03, 0.895, "\n".join(textwrap.wrap(found.words, 135)), va="top", fontsize=11)
@@ -312,9 +310,39 @@ def _scenes(axes: Any, found: Evaluation) -> None:
     axes.set_xlabel("mean IoU")
 
 
+def _differences(axes: Any, comparison: Comparison, found: Evaluation) -> None:
+    """IoU of the first model minus that of the other, with the interval of the difference."""
+    by_class, mean = comparison.differences["iou"], comparison.differences["mean_iou"]
+    names = [*found.names, "mean"]
+    value, low, high = (
+        np.append(getattr(by_class, part), getattr(mean, part)) for part in ("value", "low", "high")
+    )
+    at = np.arange(len(names))
+    axes.axvline(0, color=_PALE, linewidth=1)
+    axes.hlines(at, low, high, color=_ACCENT, alpha=0.45, linewidth=3)
+    axes.plot(value, at, "o", color=_ACCENT, markersize=6.5)
+    for place in at[np.isfinite(value)]:
+        axes.annotate(
+            f"{value[place]:+.3f}",
+            (value[place], place),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+        )
+    axes.set_yticks(at, names)
+    axes.set_ylim(len(names) - 0.5, -0.6)
+    axes.margins(x=0.2)
+    axes.set_xlabel(f"IoU of {found.model} minus {comparison.other.model}")
+    axes.set_title("Difference of the two")
+
+
 def _series(axes: Any, found: Evaluation) -> None:
     """IoU against time, by pixel size."""
     points = [one for one in found.series if one.seconds_per_ha]
+    axes.set_title("Pixel size: quality against time", pad=16)
+    if not points:
+        return
     seconds = [one.seconds_per_ha or 0.0 for one in points]
     for k, label in enumerate(found.matched.scored):
         iou = [float(one.measures["iou"].value[k]) for one in points]
@@ -331,91 +359,13 @@ def _series(axes: Any, found: Evaluation) -> None:
             color=_PALE,
         )
         axes.axvline(x, color="#e6eae8", zorder=0)
-    axes.set_xscale("log")
+    # A decade and more in logarithms, less from zero on.
+    if max(seconds) > 10 * min(seconds):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_xlim(0, 1.15 * max(seconds))
     axes.set_ylim(0, 1)
     axes.set_xlabel("seconds a hectare")
     axes.set_ylabel("IoU")
     axes.legend(loc="lower right", fontsize=8)
-    axes.set_title("Pixel size: quality against time", pad=16)
-
-
-# Pictures -----------------------------------------------------------------------------------------
-
-
-def _pictures(figure: Any, found: Evaluation, pictures: tuple[Picture, ...]) -> None:
-    axes = figure.subplots(len(pictures), 4, squeeze=False)
-    figure.subplots_adjust(
-        0.09, 0.02, 0.97, 1 - 0.42 / (2.9 * len(pictures) + 0.5), wspace=0.03, hspace=0.06
-    )
-    legend, matched = found.matched.scored, found.matched
-    truth_of = np.full(256, 255, np.uint8)
-    truth_of[: matched.known_codes] = np.where(matched.decided < 0, 254, matched.decided)
-    for row, one in zip(axes, pictures, strict=True):
-        truth = truth_of[one.codes]
-        known = truth < len(legend)
-        image = read_image(one.task.labelled.scene, one.window)
-        shown = (
-            image,
-            colored(truth, legend),
-            colored(one.classes, legend),
-            _mistakes(image, known, truth != one.classes, one.classes, legend),
-        )
-        for place, picture in zip(row, shown, strict=True):
-            place.imshow(picture, interpolation="nearest")
-            place.set_xticks([])
-            place.set_yticks([])
-            for spine in place.spines.values():
-                spine.set_visible(False)
-        name = textwrap.fill(one.task.labelled.name, 14)
-        row[0].set_ylabel(
-            f"{one.kind}\n{name}\n{100 * one.error:.1f} % wrong",
-            rotation=0,
-            ha="right",
-            va="center",
-            fontsize=9,
-            labelpad=6,
-        )
-    for place, title in zip(
-        axes[0], ("image", "labels", "map", "mistakes, as mapped"), strict=True
-    ):
-        place.set_title(title)
-    _key(figure, legend)
-
-
-def colored(classes: NDArray[np.uint8], legend: Legend) -> NDArray[np.float64]:
-    """(h, w, 3) of 0..1: classes in the legend's colours, pale grey where there is none."""
-    table = np.tile(_UNKNOWN, (256, 1)).astype(float)
-    table[254] = _AMBIGUOUS
-    for label in legend:
-        table[label.value] = np.array(label.rgb) / 255
-    shown: NDArray[np.float64] = table[classes]
-    return shown
-
-
-def _mistakes(
-    image: NDArray[np.float64],
-    known: NDArray[np.bool_],
-    wrong: NDArray[np.bool_],
-    classes: NDArray[np.uint8],
-    legend: Legend,
-) -> NDArray[np.float64]:
-    """The image in pale grey, and what the map says where it is wrong."""
-    grey = image.mean(axis=2, keepdims=True)
-    shown = np.repeat(0.55 + 0.4 * grey, 3, axis=2)
-    at = known & wrong
-    shown[at] = colored(classes, legend)[at]
-    return shown
-
-
-def _key(figure: Any, legend: Legend) -> None:
-    from matplotlib.patches import Patch
-
-    handles = [Patch(color=label.color, label=label.name) for label in legend]
-    handles.append(Patch(color=_UNKNOWN, label="no label or data"))
-    figure.legend(
-        handles=handles,
-        loc="upper right",
-        ncols=len(handles),
-        fontsize=8.5,
-        bbox_to_anchor=(0.97, 1.005),
-    )

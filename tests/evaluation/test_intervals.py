@@ -50,7 +50,7 @@ def test_blocks_are_merged_until_they_are_few() -> None:
     np.testing.assert_array_equal(summed(values, owner, size.blocks).sum(axis=0), [1200, 1200])
     # Blocks of one square are one, those of different scenes never.
     assert owner[0] == owner[1] == owner[30]
-    twice = np.concatenate([places, places + [1, 0, 0]])
+    twice = np.concatenate([places, places + np.array((1, 0, 0))])
     owner, _ = merge_blocks(twice, 16)
     assert not set(owner[:1200]) & set(owner[1200:])
 
