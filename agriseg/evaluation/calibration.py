@@ -209,6 +209,8 @@ def calibrate(
     groups: NDArray[np.bool_],
     decided: NDArray[np.int64],
     temperature: float,
+    *,
+    single: bool = True,
 ) -> Calibration:
     """All there is to tell.
 
@@ -218,14 +220,18 @@ def calibrate(
         groups: (scored classes, model classes) True where a class of the model is scored as one.
         decided: (codes,) scored class of each code, -1 where it is not one alone.
         temperature: The card's.
+        single: Whether nearly all labels are of one class; else those that are tell of some classes
+            only, and no error is given.
     """
     found = reliability(counts)
-    error = calibration_error(found)
+    error = calibration_error(found) if single else float("nan")
     probabilities, codes = sample.arrays()
     if not len(codes):
         return Calibration(error, found)
     allowed = sample.allowed[codes]
     factor = fit_temperature(probabilities, allowed)
+    if not 1.05 * _LOWEST < factor < _HIGHEST / 1.05:
+        return Calibration(error, found)  # the labels ask for certainty, or for none at all
     powered = np.maximum(probabilities, _FLOOR, dtype=np.float64) ** (1 / factor)
     powered /= powered.sum(axis=1, keepdims=True)
     table = np.full(256, -1)
@@ -242,7 +248,7 @@ def calibrate(
         found,
         factor,
         min(max(temperature * factor, 1e-3), 1e3),
-        calibration_error(reliability(after)),
+        calibration_error(reliability(after)) if single else float("nan"),
         -log_likelihood(probabilities, allowed, 1.0),
         -log_likelihood(probabilities, allowed, factor),
         len(codes),

@@ -196,8 +196,9 @@ def _reliability(axes: Any, found: Evaluation) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence in the map")
-    text = f"calibration error {found.calibration.error:.3f}"
-    if found.calibration.factor is not None:
+    error = found.calibration.error
+    text = f"calibration error {error:.3f}" if np.isfinite(error) else "too few labels of one class"
+    if found.calibration.factor is not None and np.isfinite(error):
         text += (
             f"\ntemperature x {found.calibration.factor:.2f}: {found.calibration.error_after:.3f}"
         )

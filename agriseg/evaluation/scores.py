@@ -8,7 +8,8 @@ labels of single classes these are the usual formulas:
     IoU = tp / (tp + fp + fn)   precision = tp / (tp + fp)   recall = tp / (tp + fn)
     F1 = 2 tp / (2 tp + fp + fn)
 
-accuracy and Cohen's kappa (1960, Educ. Psychol. Meas. 20) are over pixels whose class is known. A
+accuracy and Cohen's kappa (1960, Educ. Psychol. Meas. 20) are over pixels whose class is known, and
+unknown where that is one class while others are labelled as sets. A
 class that the truth has nowhere has no scores, and the means go over the classes that have some.
 """
 
@@ -91,7 +92,10 @@ def score(
     iou = np.where(there, ratio(tp, tp + fp + fn), np.nan)
     f1 = np.where(there, ratio(2 * tp, 2 * tp + fp + fn), np.nan)
     total = table.sum(axis=(-2, -1))
-    agreed = ratio(tp.sum(axis=-1), total)
+    # Where the other classes are only known as sets of classes, right and wrong of the one that is
+    # known alone is its recall, and says nothing of all.
+    one_sided = (values[..., decided < 0, :].sum(axis=(-2, -1)) > 0) & (there.sum(axis=-1) < 2)
+    agreed = np.where(one_sided, np.nan, ratio(tp.sum(axis=-1), total))
     by_chance = ratio((table.sum(axis=-1) * table.sum(axis=-2)).sum(axis=-1), total**2)
     return Scores(
         tp=tp,

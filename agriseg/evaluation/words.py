@@ -44,7 +44,7 @@ def in_words(found: Evaluation) -> str:
         sentence += f" {list_words(faults)}."
     absent = [name for k, name in enumerate(names) if k not in there]
     if absent:
-        sentence += f" The labels have no {list_words(absent)} alone."
+        sentence += f" The labels have no {' or '.join(absent)} alone."
     return sentence
 
 

@@ -266,3 +266,14 @@ def test_numbers_that_are_not_finite_are_told(tmp_path: Path) -> None:
     truth = blobs(20, 20, 3, 7)
     with pytest.raises(ModelError):
         agriseg.evaluate(Broken(), data([labelled(tmp_path / "a.tif", truth, truth)], PLAIN))
+
+
+def test_labels_that_are_mostly_sets_tell_nothing_of_confidence(tmp_path: Path) -> None:
+    truth = blobs(40, 40, 3, 9)
+    codes = np.where(truth == 1, 1, 3).astype(np.uint8)
+    labels = Codes.of(LEGEND, ["soil or weed"])
+    found = agriseg.evaluate(Smooth(), data([labelled(tmp_path / "a.tif", truth, codes)], labels))
+    assert np.isnan(found.calibration.error)
+    assert found.iou["crop"] is not None
+    assert (found.iou["soil"], found.iou["weed"]) == (None, None)
+    assert "no soil or weed alone" in found.words

@@ -1,0 +1,50 @@
+"""A model file with the temperature that was fitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import agriseg
+from agriseg.errors import ModelError, OptionError
+from agriseg.evaluation.store import save_calibrated
+from agriseg.labels import Codes
+from agriseg.models import build_network, read_card, read_weights, save_model
+from tests.evaluation.material import blobs, data, labelled
+from tests.support import LEGEND, identity_card
+
+
+def test_the_new_file_predicts_with_the_fitted_temperature(tmp_path: Path) -> None:
+    import torch
+
+    card = identity_card(
+        name="small",
+        architecture="unet",
+        options={"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 16, 8]},
+        chip_size=32,
+        stride=8,
+    )
+    torch.manual_seed(0)
+    path = save_model(tmp_path / "small.safetensors", card, build_network(card).state_dict())
+    truth = blobs(60, 60, 3, 2)
+    given = data([labelled(tmp_path / "a.tif", truth, truth)], Codes(LEGEND))
+    found = agriseg.evaluate(path, given, engine="torch")
+    calibration = found.calibration
+    assert calibration.temperature == pytest.approx(calibration.factor)
+    made = save_calibrated(path, found, tmp_path / "new.safetensors")
+    assert read_card(made).temperature == calibration.temperature
+    weights = read_weights(made, read_card(made))
+    for name, value in read_weights(path, card).items():
+        np.testing.assert_array_equal(weights[name], value)
+    again = agriseg.evaluate(made, given, engine="torch").calibration
+    assert again.factor == pytest.approx(1, abs=0.05)
+    assert again.nll_before == pytest.approx(calibration.nll_after, rel=0.02)
+    # Temperature changes how sure it is, not what it says, but where chips are blended.
+    with pytest.raises(ModelError, match="was evaluated"):
+        save_calibrated(path, replace(found, model="other"), made)
+    lost = replace(found, calibration=replace(calibration, temperature=None))
+    with pytest.raises(OptionError, match="no temperature"):
+        save_calibrated(path, lost, made)
