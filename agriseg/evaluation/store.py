@@ -26,7 +26,9 @@ def save_calibrated(model: str | Path, found: Evaluation, out: str | Path) -> Pa
     """
     temperature = found.calibration.temperature
     if temperature is None:
-        raise OptionError("no temperature was fitted: no pixel of the data tells one class apart")
+        raise OptionError(
+            "no temperature was fitted: the labels, or the model, tell nothing of how sure it may be"
+        )
     card = read_card(model)
     if card.architecture.count(":"):
         raise ModelError(

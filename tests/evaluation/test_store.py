@@ -10,10 +10,11 @@ import pytest
 
 import agriseg
 from agriseg.errors import ModelError, OptionError
+from agriseg.evaluation.mapping import map_scenes, tasks_for
 from agriseg.evaluation.store import save_calibrated
 from agriseg.labels import Codes
 from agriseg.models import build_network, read_card, read_weights, save_model
-from tests.evaluation.material import blobs, data, labelled
+from tests.evaluation.material import ArrayLabels, blobs, data, labelled
 from tests.support import LEGEND, identity_card
 
 
@@ -30,7 +31,14 @@ def test_the_new_file_predicts_with_the_fitted_temperature(tmp_path: Path) -> No
     torch.manual_seed(0)
     path = save_model(tmp_path / "small.safetensors", card, build_network(card).state_dict())
     truth = blobs(60, 60, 3, 2)
-    given = data([labelled(tmp_path / "a.tif", truth, truth)], Codes(LEGEND))
+    scene = labelled(tmp_path / "a.tif", truth, truth)
+    # It is right in two of three pixels: then there is a best temperature.
+    model = agriseg.load_model(path, engine="torch")
+    said = np.concatenate([rows.classes for rows in map_scenes(tasks_for([scene], model))])
+    rng = np.random.default_rng(3)
+    codes = np.where(rng.random(said.shape) < 0.66, said, rng.integers(0, 3, said.shape))
+    scene = replace(scene, labels=ArrayLabels(codes.astype(np.uint8)))
+    given = data([scene], Codes(LEGEND))
     found = agriseg.evaluate(path, given, engine="torch")
     calibration = found.calibration
     assert calibration.temperature == pytest.approx(calibration.factor)
@@ -42,7 +50,6 @@ def test_the_new_file_predicts_with_the_fitted_temperature(tmp_path: Path) -> No
     again = agriseg.evaluate(made, given, engine="torch").calibration
     assert again.factor == pytest.approx(1, abs=0.05)
     assert again.nll_before == pytest.approx(calibration.nll_after, rel=0.02)
-    # Temperature changes how sure it is, not what it says, but where chips are blended.
     with pytest.raises(ModelError, match="was evaluated"):
         save_calibrated(path, replace(found, model="other"), made)
     lost = replace(found, calibration=replace(calibration, temperature=None))
