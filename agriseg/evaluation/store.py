@@ -27,7 +27,7 @@ def save_calibrated(model: str | Path, found: Evaluation, out: str | Path) -> Pa
     temperature = found.calibration.temperature
     if temperature is None:
         raise OptionError(
-            "no temperature was fitted: the labels, or the model, tell nothing of how sure it may be"
+            "no temperature was fitted: the labels, or the model, do not tell how sure it may be"
         )
     card = read_card(model)
     if card.architecture.count(":"):

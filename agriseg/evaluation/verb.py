@@ -115,8 +115,14 @@ def _material(
         return data
     from agriseg.labels.read_data import read_data
 
-    # A simulated folder states its own classes.
-    legend = None if Path(data).is_dir() else predictor.card.legend
+    legend = predictor.card.legend
+    if Path(data).is_dir():
+        return read_data(data, labels=labels)  # a simulated folder states its own classes
+    if labels is not None:
+        try:
+            return read_data(data, labels=labels)
+        except LabelError:  # they state none: those of the model are meant
+            pass
     return read_data(data, labels=labels, legend=legend)
 
 

@@ -98,6 +98,22 @@ def test_faults_are_one_line(config: Path, arguments: tuple[str, ...], said: str
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_scene_and_its_labels(config: Path, tmp_path: Path) -> None:
+    """A label raster that names no classes: its values are those of the model."""
+    plant = np.zeros((1, 60, 80), np.uint8)
+    plant[:, 10:30, 20:50] = 1
+    plant[:, :5] = 255
+    labels = write_raster(tmp_path / "plain.tif", plant)
+    done = agriseg(
+        *("evaluate", "index-baseline", tmp_path / "field.tif", "--labels", labels, "--json", "-q")
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["legend"]["data"] == ["soil", "vegetation"]
+    assert told["pixels"]["ignored"] == 400
+    assert told["classes"]["vegetation"]["iou"]["value"] > 0.9
+
+
 def test_pairs() -> None:
     assert renamed_by([]) == {}
     assert renamed_by(["a=b, c = d", "e=b"]) == {"a": "b", "c": "d", "e": "b"}
