@@ -13,6 +13,11 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
     └── OutputError      the results cannot be written: folder, room on the disk, permissions
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "AgrisegError",
     "BandError",
@@ -22,8 +27,14 @@ __all__ = [
     "OptionError",
     "OutputError",
     "ReadError",
+    "nearest",
     "said_by",
+    "shown",
 ]
+
+
+# Of a value or a key that is repeated in a message.
+_MOST_SHOWN = 60
 
 
 class AgrisegError(Exception):
@@ -63,3 +74,17 @@ class OutputError(AgrisegError):
 def said_by(error: object) -> str:
     """What a library's error, or its text, says: on one line, and no more than fits a message."""
     return " ".join(str(error).split())[:200]
+
+
+def nearest(key: object, possible: Iterable[str]) -> str:
+    """What to write in place of an unknown `key`."""
+    names = [str(one) for one in possible]
+    folded = {one.casefold(): one for one in names}
+    near = difflib.get_close_matches(str(key).casefold(), list(folded), n=1, cutoff=0.5)
+    return f"did you mean {folded[near[0]]}?" if near else f"possible are {', '.join(names)}"
+
+
+def shown(value: object) -> str:
+    """A value as messages repeat it: cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "agriseg"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(rooms.split())
     for rooms in (
-        "_version arrays errors machine threads processes geobox bands legend",
+        "_version arrays bands errors geobox legend machine processes settings threads yaml_file",
         "raster tiling",
         "indices",
         "models vector",

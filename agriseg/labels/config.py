@@ -23,10 +23,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from agriseg.bands import SENSORS
-from agriseg.errors import LabelError, OptionError
-from agriseg.labels.typed import Settings, nearest, shown
+from agriseg.errors import LabelError, OptionError, nearest, shown
 from agriseg.labels.values import OTHER, color_of, range_of
 from agriseg.legend import Legend
+from agriseg.settings import Settings
 
 __all__ = [
     "CocoEntry",

@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from agriseg.errors import LabelError, OptionError
+from agriseg.errors import LabelError, OptionError, nearest
 from agriseg.labels.config import DataSettings, legend_from
 from agriseg.labels.material import Material, open_material
 from agriseg.labels.raster_labels import palette_of
 from agriseg.labels.simulated import simulated_folders
-from agriseg.labels.typed import checked, nearest, read_yaml
 from agriseg.legend import Legend
+from agriseg.settings import checked
 from agriseg.vector.names import read_names
+from agriseg.yaml_file import read_yaml
 
 __all__ = ["read_data"]
 

@@ -23,7 +23,7 @@ from agriseg.labels.material import Material
 from agriseg.labels.split_blocks import assign_blocks
 from agriseg.labels.split_groups import assign_groups, group_shares
 from agriseg.labels.survey import Survey
-from agriseg.labels.typed import Settings
+from agriseg.settings import Settings
 
 __all__ = ["PARTS", "Split", "SplitSettings", "make_split"]
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.errors import LabelError
+from agriseg.errors import LabelError, nearest, shown
 from agriseg.labels.codes import IGNORE, Codes
-from agriseg.labels.typed import nearest, shown
 
 __all__ = ["OTHER", "Colors", "Ranges", "ValueTable", "color_of", "range_of", "value_table"]
 

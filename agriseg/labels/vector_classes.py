@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.errors import LabelError
+from agriseg.errors import LabelError, shown
 from agriseg.labels.codes import IGNORE, Codes
-from agriseg.labels.typed import shown
 from agriseg.labels.values import Ranges, ValueTable
 
 __all__ = ["class_codes", "plain"]

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.errors import LabelError, said_by
+from agriseg.errors import LabelError, nearest, said_by
 from agriseg.geobox import GeoBox
-from agriseg.labels.typed import nearest
 from agriseg.raster.reader import crs_words
 
 __all__ = ["VectorFile", "VectorShapes", "read_vector", "words_of"]

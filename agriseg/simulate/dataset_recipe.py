@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from agriseg.errors import OptionError
-from agriseg.simulate.flat_yaml import shown
+from agriseg.errors import OptionError, nearest, shown
 from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.noise import hash_u32, uniform
 from agriseg.simulate.recipe import FieldRecipe
-from agriseg.simulate.recipe_file import KINDS, nearest, typed
+from agriseg.simulate.recipe_file import KINDS, typed
 
 __all__ = ["DatasetRecipe", "dataset_from"]
 

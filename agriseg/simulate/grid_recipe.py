@@ -13,9 +13,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from agriseg.errors import OptionError
+from agriseg.errors import OptionError, shown
 from agriseg.geobox import GeoBox
-from agriseg.simulate.flat_yaml import shown
 
 __all__ = ["GRID_LIMITS", "GridRecipe", "Limits"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -12,13 +11,13 @@ from typing import Any, Final
 import yaml
 
 from agriseg._version import __version__
-from agriseg.errors import OptionError
-from agriseg.simulate.flat_yaml import read_flat, shown
+from agriseg.errors import OptionError, nearest, shown
 from agriseg.simulate.grid_recipe import GridRecipe
 from agriseg.simulate.recipe import FieldRecipe
 from agriseg.simulate.satellite.recipe import SatelliteRecipe
+from agriseg.yaml_file import read_yaml
 
-__all__ = ["DATASET", "KINDS", "nearest", "read_recipe", "recipe_from", "recipe_text", "typed"]
+__all__ = ["DATASET", "KINDS", "read_flat", "read_recipe", "recipe_from", "recipe_text", "typed"]
 
 KINDS: Final[dict[str, type[GridRecipe]]] = {
     recipe.kind: recipe for recipe in (FieldRecipe, SatelliteRecipe)
@@ -30,6 +29,11 @@ DATASET: Final = "dataset"
 
 # YAML 1.1 takes 1e-3 for a word; people mean the number.
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\Z")
+
+
+def read_flat(path: Path) -> dict[str, object]:
+    """The keys and values of a recipe's file, as they stand there; see `read_yaml`."""
+    return read_yaml(path, "row_spacing_m: 0.75", flat=True)
 
 
 def read_recipe(path: str | Path) -> GridRecipe:
@@ -110,13 +114,6 @@ def typed(recipe: type[GridRecipe], key: str, value: object, where: str) -> Any:
         # So that 1 and 1.0 are one recipe.
         return float(value)
     return value
-
-
-def nearest(key: object, possible: Iterable[str]) -> str:
-    """What to write in place of an unknown `key`."""
-    possible = list(possible)
-    near = difflib.get_close_matches(str(key), possible, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"possible are {', '.join(possible)}"
 
 
 def _rest(values: Mapping[str, object]) -> list[tuple[str, object]]:

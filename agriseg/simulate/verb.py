@@ -12,9 +12,8 @@ from agriseg.raster.opening import open_scene
 from agriseg.raster.scene import Scene
 from agriseg.simulate.dataset import DatasetListener, draw_dataset
 from agriseg.simulate.dataset_recipe import DatasetRecipe, dataset_from
-from agriseg.simulate.flat_yaml import read_flat
 from agriseg.simulate.grid_recipe import GridRecipe
-from agriseg.simulate.recipe_file import DATASET, recipe_from
+from agriseg.simulate.recipe_file import DATASET, read_flat, recipe_from
 from agriseg.simulate.scene import SILENT, SimulateListener, draw, outputs_of
 
 __all__ = ["Listener", "simulate", "understood"]

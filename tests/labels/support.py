@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agriseg.labels import LabelledReader, LabelledScene, Material, open_material
 from agriseg.labels.config import DataSettings
-from agriseg.labels.typed import checked
+from agriseg.settings import checked
 from tests.support import write_raster
 
 COLORS = {"soil": "#a6784f", "crop": "#2ca02c", "weed": "#d62728"}

@@ -19,8 +19,8 @@ from agriseg.labels import Codes, LabelledScene, Material, Split, SplitSettings,
 from agriseg.labels.split import PARTS
 from agriseg.labels.split_picture import draw_split
 from agriseg.labels.survey import SceneSurvey, cells_of
-from agriseg.labels.typed import checked
 from agriseg.raster import Scene
+from agriseg.settings import checked
 from tests.support import LEGEND, NORTH_UP, UTM
 
 CODES = Codes.of(LEGEND)

@@ -16,8 +16,7 @@ from agriseg.errors import OptionError, OutputError
 from agriseg.simulate import FieldRecipe, dataset
 from agriseg.simulate.dataset import draw_dataset, scene_folder
 from agriseg.simulate.dataset_recipe import DatasetRecipe, dataset_from
-from agriseg.simulate.flat_yaml import read_flat
-from agriseg.simulate.recipe_file import read_recipe
+from agriseg.simulate.recipe_file import read_flat, read_recipe
 from agriseg.simulate.scene import Plan, Simulated
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -70,8 +70,8 @@ def test_the_sample_has_its_recipe() -> None:
         ("seed: 2024-01-01", ["seed is datetime.date"]),
         (b"seed: \xff\xfe", ["is not UTF-8", "byte 6"]),
         ("[" * 50_000, ["a list"]),
-        ("a: " + "x" * 70_000, ["more than 64 kB"]),
-        ("x" * 5000 + ": 1", ["holds only"]),
+        ("a: " + "x" * 1_100_000, ["more than 1 MB"]),
+        ("x" * 5000 + ": 1", ["is not YAML", "line 1"]),
         ("? [1]\n: 2", ["a list"]),
         ("seed: " + "9" * 5000, ["seed"]),
         ("left_m: " + "9" * 400, ["left_m is 999", "is possible"]),
@@ -96,7 +96,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str | bytes, words: list
 
 
 def test_no_file_and_a_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"none\.yaml: there is no such recipe"):
+    with pytest.raises(OptionError, match=r"none\.yaml: there is no such file"):
         read_recipe(tmp_path / "none.yaml")
     with pytest.raises(OptionError, match="is a folder"):
         read_recipe(tmp_path)

@@ -1,4 +1,4 @@
-"""Settings from YAML into pydantic models; every fault is told in one line, with the nearest key.
+"""Plain values, as YAML gives them, into pydantic models; every fault is one line.
 
 What pydantic says of a fault fills a screen. Here it becomes a line such as
 
@@ -7,26 +7,17 @@ What pydantic says of a fault fills a screen. Here it becomes a line such as
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agriseg.errors import OptionError
+from agriseg.errors import OptionError, nearest, shown
 
-__all__ = ["Settings", "checked", "nearest", "read_yaml", "shown"]
-
-_MOST_BYTES = 1 << 20
-_MOST_SHOWN = 60
-_MOST_DEEP = 20
-# YAML 1.1 reads 0512 as 330 and 1:30 as 90; nobody means that.
-_OLD_NUMBER = re.compile(r"[-+]?0[0-9_box]|.*:")
+__all__ = ["Settings", "checked"]
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -55,20 +46,6 @@ def checked(model: type[_M], values: object, where: str) -> _M:
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise OptionError(f"{where}: {_line(model, _worst(model, error))}") from error
-
-
-def nearest(key: object, possible: Iterable[str]) -> str:
-    """What to write in place of an unknown `key`."""
-    possible = [str(one) for one in possible]
-    folded = {one.casefold(): one for one in possible}
-    near = difflib.get_close_matches(str(key).casefold(), list(folded), n=1, cutoff=0.5)
-    return f"did you mean {folded[near[0]]}?" if near else f"possible are {', '.join(possible)}"
-
-
-def shown(value: object) -> str:
-    """A value as messages repeat it: cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
 
 
 def _worst(model: type[BaseModel], error: ValidationError) -> Any:
@@ -223,97 +200,3 @@ def _alternatives(kind: Any) -> list[Any]:
     if origin in (typing.Union, types.UnionType):
         return [inner for arg in typing.get_args(kind) for inner in _alternatives(arg)]
     return [kind]
-
-
-def read_yaml(path: Path, example: str) -> dict[str, Any]:
-    """The keys and values of a YAML file, lists and nested keys as plain Python.
-
-    Args:
-        path: The file.
-        example: A line that such a file could have, for messages.
-
-    Raises:
-        OptionError: It is not such a file; the message names it, and the line.
-    """
-    where = str(path)
-    text = _text(path, example)
-    try:
-        _refuse_tricks(text, where)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(root, yaml.MappingNode):
-            raise OptionError(f"{where} holds no keys; lines such as {example!r} are needed")
-        _refuse_doubles(root, where)
-        values: dict[str, Any] = yaml.SafeLoader("").construct_document(root)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" on line {mark.line + 1}" if mark else ""
-        said = getattr(error, "problem", None) or "it cannot be parsed"
-        raise OptionError(f"{where} is not YAML{line} ({said}); such as {example!r}") from error
-    except (ValueError, TypeError) as error:
-        raise OptionError(f"{where}: a value cannot be read ({error}); put it in quotes") from error
-    return values
-
-
-def _text(path: Path, example: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise OptionError(f"{path}: there is no such file; check the path") from error
-    except OSError as error:
-        raise OptionError(f"{path} cannot be read ({error.strerror}); give a YAML file") from error
-    if len(data) > _MOST_BYTES:
-        raise OptionError(f"{path} has more than 1 MB; a short YAML file is needed, as {example!r}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise OptionError(
-            f"{path} is not UTF-8 text (byte {error.start}); a YAML file is needed"
-        ) from error
-
-
-def _refuse_tricks(text: str, where: str) -> None:
-    """Refuse aliases, and nesting without end: a short file could grow without end by them."""
-    deep = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise OptionError(
-                f"{where}: an alias or anchor (* or &) on line {line}; write the value out, and "
-                "put quotes around a text that begins with * or &"
-            )
-        deep += isinstance(event, yaml.CollectionStartEvent)
-        deep -= isinstance(event, yaml.CollectionEndEvent)
-        documents += isinstance(event, yaml.DocumentStartEvent)
-        if deep > _MOST_DEEP:
-            raise OptionError(f"{where}: line {line} is nested {deep} deep; {_MOST_DEEP} is enough")
-    if documents > 1:
-        raise OptionError(f"{where} holds {documents} YAML documents (---); one is needed")
-
-
-def _refuse_doubles(node: yaml.Node, where: str) -> None:
-    """Refuse a key that stands there twice, and numbers that YAML reads as others."""
-    line = node.start_mark.line + 1 if node.start_mark else 0
-    if isinstance(node, yaml.MappingNode):
-        seen: set[tuple[str, str]] = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise OptionError(f"{where}: a key on line {line} is a list; give a word")
-            name = (key.tag, str(key.value))
-            if name in seen:
-                at = key.start_mark.line + 1 if key.start_mark else 0
-                raise OptionError(
-                    f"{where}: {shown(key.value)} stands there twice, again on line {at}; leave one"
-                )
-            seen.add(name)
-            _refuse_doubles(key, where)
-            _refuse_doubles(value, where)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_doubles(value, where)
-    elif node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and _OLD_NUMBER.match(
-        str(node.value)
-    ):
-        raise OptionError(
-            f"{where}: {shown(node.value)} on line {line}; write a plain number, as 512 or 0.75"
-        )

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from agriseg.errors import OptionError
-from agriseg.labels.typed import Settings, checked, nearest, read_yaml
+from agriseg.errors import OptionError, nearest
+from agriseg.settings import Settings, checked
+from agriseg.yaml_file import read_yaml
 
 
 class Cat(Settings):
@@ -85,11 +86,11 @@ def test_the_nearest_is_offered_whatever_its_case() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no keys"),
-        ("- a\n- b\n", "holds no keys"),
+        ("", "is empty"),
+        ("- a\n- b\n", "holds only a list"),
         ("a: 1\nb: {c: 2, c: 3}\n", r"'c' stands there twice, again on line 2"),
         ("a: &x 1\nb: *x\n", "an alias or anchor"),
-        ("a: 0512\n", r"'0512' on line 1; write a plain number"),
+        ("a: 0512\n", r"'a' on line 1 is '0512'; write a plain number"),
         ("a: [1, 2\n", "is not YAML on line"),
         ("a: " + "[" * 30 + "]" * 30, "nested"),
         ("a: 1\n---\nb: 1\n", "2 YAML documents"),
