@@ -1,0 +1,268 @@
+"""Augmentation of whole batches, where the network computes: on the CPU or on the GPU.
+
+Geometry first: turns, mirror images, any rotation and the change of scale are one resampling of
+pixels (bilinear) and labels (nearest) together. Light comes next, in reflectance, by Kornia; then
+optional bands are left out at random; then pixels are normalised by the card's constants. What is
+invalid, outside the scene or left out holds the band's mean, which is 0 then, as in use
+(`agriseg.models.network_input`).
+
+All randomness is torch's global generator, which the task seeds for each step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kornia.augmentation as K
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agriseg.labels import IGNORE
+from agriseg.training.config import AugmentConfig
+
+__all__ = ["Augment", "Normalise"]
+
+# Of a pixel resampled partly from invalid ones, this share must be valid.
+_VALID_SHARE = 0.999
+_BLUR_SIGMA = (0.3, 1.2)
+
+
+class Normalise(nn.Module):
+    """From reflectance to what the network takes.
+
+    Args:
+        means: (bands,) of the card.
+        stds: (bands,) of the card.
+    """
+
+    means: Tensor
+    stds: Tensor
+
+    def __init__(self, means: Tensor, stds: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("means", means.reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("stds", stds.reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor, valid: Tensor, present: Tensor) -> Tensor:
+        """Normalised pixels, 0 where nothing is known.
+
+        Args:
+            image: (n, bands, h, w) reflectance.
+            valid: (n, 1, h, w) True where usable.
+            present: (n, bands) True where the scene has the band.
+        """
+        known = valid & present[:, :, None, None]
+        return ((image - self.means) / self.stds).masked_fill(~known, 0.0)
+
+
+class Augment(nn.Module):
+    """What makes of a batch from the reader a batch for the network.
+
+    Args:
+        config: What is done, and how much of it.
+        size: Side of the chips that the network gets, in pixels.
+        normalise: By which constants.
+        optional: (bands,) True where the card's band may be left out.
+    """
+
+    optional: Tensor
+
+    def __init__(
+        self, config: AugmentConfig, size: int, normalise: Normalise, optional: Tensor
+    ) -> None:
+        super().__init__()
+        self._config, self._size = config, size
+        self.normalise = normalise
+        self.register_buffer("optional", optional, persistent=False)
+        stds = normalise.stds
+        light: list[nn.Module] = []
+        if config.brightness or config.band_brightness:
+            light.append(_Gain(config.brightness, config.band_brightness))
+        if config.gamma:
+            light.append(_Gamma(config.gamma))
+        if config.shadow:
+            light.append(_Shadow(config.shadow))
+        if config.blur:
+            light.append(K.RandomGaussianBlur((5, 5), _BLUR_SIGMA, p=config.blur))
+        if config.noise:
+            light.append(_Noise(config.noise, stds))
+        self._light = nn.ModuleList(light)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch with `image` (n, bands, size, size) normalised and `codes` (n, size, size).
+
+        Args:
+            batch: `image` (n, bands, S, S) reflectance, `valid` (n, S, S) bool, `codes` (n, S, S)
+                uint8, `present` (n, bands) bool, and `zoom` (n,): pixels of the source to a pixel
+                of the chip.
+        """
+        image, valid, codes = self._move(batch)
+        for change in self._light:
+            image = change(image)
+        present = batch["present"]
+        if self._config.band_dropout:
+            chance = torch.rand(present.shape, device=present.device)
+            left = present & ~(self.optional & (chance < self._config.band_dropout))
+            present = torch.where(left.any(1, keepdim=True), left, present)
+        return {"image": self.normalise(image, valid, present), "codes": codes}
+
+    def _move(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Turned, mirrored and scaled pixels, valid mask (n, 1, h, w) and codes."""
+        config, codes, zoom = self._config, batch["codes"], batch["zoom"]
+        image, valid = batch["image"].float(), batch["valid"][:, None]
+        number, side = len(codes), codes.shape[-1]
+        turns = torch.randint(0, 4, (number,)) if config.turns else torch.zeros(number).long()
+        mirrored = torch.rand(number) < 0.5 if config.turns else torch.zeros(number).bool()
+        if not config.rotate_deg and bool((zoom == 1).all()):
+            rim = (side - self._size) // 2
+            inner = slice(rim, rim + self._size)
+            planes = (plane[..., inner, inner] for plane in (image, valid, codes))
+            return self._turned(*planes, turns, mirrored)
+        angle = (torch.rand(number) * 2 - 1) * torch.tensor(config.rotate_deg).deg2rad()
+        angle = angle + turns * (torch.pi / 2)
+        scale = zoom.cpu() * (self._size / side)
+        cos, sin = angle.cos() * scale, angle.sin() * scale
+        flip = torch.where(mirrored, -1.0, 1.0)
+        none = torch.zeros(number)
+        theta = torch.stack([cos * flip, -sin, none, sin * flip, cos, none], 1).view(-1, 2, 3)
+        shape = [number, 1, self._size, self._size]
+        grid = F.affine_grid(theta.to(image.device), shape, align_corners=False)
+        planes = torch.cat([image, valid.float()], 1)
+        planes = F.grid_sample(planes, grid, mode="bilinear", align_corners=False)
+        # What lies outside becomes 0, which is to be IGNORE.
+        turned = (IGNORE - codes.to(torch.int16)).float()[:, None]
+        turned = F.grid_sample(turned, grid, mode="nearest", align_corners=False)
+        codes = (IGNORE - turned[:, 0].round()).to(torch.uint8)
+        valid = planes[:, -1:] > _VALID_SHARE
+        codes = codes.masked_fill(~valid[:, 0], IGNORE)
+        return planes[:, :-1], valid, codes
+
+    @staticmethod
+    def _turned(
+        image: Tensor, valid: Tensor, codes: Tensor, turns: Tensor, mirrored: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Quarter turns and mirror images alone take no resampling."""
+        moved: list[list[Tensor]] = [[], [], []]
+        for k, (turn, mirror) in enumerate(zip(turns.tolist(), mirrored.tolist(), strict=True)):
+            for kept, plane in zip(moved, (image[k], valid[k], codes[k]), strict=True):
+                plane = torch.rot90(plane, turn, (-2, -1))
+                kept.append(plane.flip(-1) if mirror else plane)
+        image, valid, codes = (torch.stack(kept) for kept in moved)
+        return image, valid, codes
+
+
+class _Light(K.IntensityAugmentationBase2D):
+    """A change of light of each image in its own way.
+
+    Args:
+        share: Of how many images.
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
+        super().__init__(p=share)
+
+    def compute_transformation(
+        self, input: Tensor, params: dict[str, Tensor], flags: dict[str, Any]
+    ) -> Tensor:
+        return self.identity_matrix(input)
+
+
+class _Gain(_Light):
+    """Times a factor for all bands, and one for each: exposure, and calibration between bands.
+
+    Args:
+        together: Largest relative change of all bands.
+        apart: Largest relative change of each.
+    """
+
+    def __init__(self, together: float, apart: float) -> None:
+        super().__init__()
+        self._together, self._apart = together, apart
+
+    def apply_transform(
+        self,
+        input: Tensor,
+        params: dict[str, Tensor],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+    ) -> Tensor:
+        number, bands = input.shape[:2]
+        gain = _between(self._together, (number, 1), input)
+        gain = gain * _between(self._apart, (number, bands), input)
+        return input * gain[:, :, None, None]
+
+
+class _Gamma(_Light):
+    """To a power: other contrast.
+
+    Args:
+        most: Largest relative change of the exponent from 1.
+    """
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self._most = most
+
+    def apply_transform(
+        self,
+        input: Tensor,
+        params: dict[str, Tensor],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+    ) -> Tensor:
+        exponent = _between(self._most, (len(input), 1, 1, 1), input)
+        return input.clamp_min(1e-6) ** exponent
+
+
+class _Shadow(_Light):
+    """A shadow with a straight, soft edge over a part of the image.
+
+    Args:
+        share: Of how many images.
+    """
+
+    def apply_transform(
+        self,
+        input: Tensor,
+        params: dict[str, Tensor],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+    ) -> Tensor:
+        number, _, height, width = input.shape
+        drawn = torch.rand(4, number, 1, 1, device=input.device)
+        angle, edge, depth = drawn[0] * 2 * torch.pi, drawn[1] - 0.5, 0.3 + 0.5 * drawn[2]
+        down = torch.linspace(-0.5, 0.5, height, device=input.device)[None, :, None]
+        across = torch.linspace(-0.5, 0.5, width, device=input.device)[None, None, :]
+        along = across * angle.cos() + down * angle.sin() - edge
+        cover = torch.sigmoid(along * (10 + 190 * drawn[3]))
+        return input * (1 - depth * cover)[:, None]
+
+
+class _Noise(_Light):
+    """Noise of each pixel by itself.
+
+    Args:
+        most: Largest standard deviation, as a share of that of the band.
+        stds: (1, bands, 1, 1) of the card.
+    """
+
+    def __init__(self, most: float, stds: Tensor) -> None:
+        super().__init__()
+        self._most, self._stds = most, stds
+
+    def apply_transform(
+        self,
+        input: Tensor,
+        params: dict[str, Tensor],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+    ) -> Tensor:
+        most = self._stds.to(input.device) * self._most
+        width = torch.rand(len(input), 1, 1, 1, device=input.device) * most
+        return torch.addcmul(input, torch.randn_like(input), width)
+
+
+def _between(most: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Factors around 1, by `most` up or down, as likely as each other."""
+    return torch.exp((torch.rand(shape, device=like.device) * 2 - 1) * most)

@@ -1,0 +1,207 @@
+"""What a training is: one YAML file, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from agriseg.training.losses import parse_losses
+
+__all__ = [
+    "AugmentConfig",
+    "BandConfig",
+    "CardConfig",
+    "ChipConfig",
+    "LearnConfig",
+    "ModelConfig",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+# What normalises over a batch at one pixel: their batch norm needs a second chip.
+_NEED_TWO = ("deeplabv3+",)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class BandConfig(_Strict):
+    """A band that the model takes.
+
+    Args:
+        role: As `agriseg.bands` has it, such as `red` or `nir`.
+        wavelength_nm: Centre; by default what the scenes say.
+        required: Whether a scene must have it.
+    """
+
+    role: str
+    wavelength_nm: float | None = Field(None, gt=0)
+    required: bool = True
+
+
+def _band(value: object) -> object:
+    """A word stands for a required band; with a question mark, for one that may be missing."""
+    if isinstance(value, str):
+        return {"role": value.removesuffix("?"), "required": not value.endswith("?")}
+    return value
+
+
+Bands = Annotated[list[Annotated[BandConfig, BeforeValidator(_band)]], Field(min_length=1)]
+
+
+class ModelConfig(_Strict):
+    """Which network is trained, and from what.
+
+    Args:
+        architecture: As in a model card: unet, unet++, deeplabv3+, fpn, fcn, or a dotted path.
+        options: Of the architecture, such as `encoder_name`.
+        init: "none"; "imagenet", which downloads; the name of torchgeo's weights; or a file: a
+            model of agriseg's, which is trained further, or weights of its encoder.
+        radiometry: "reflectance", or "any" where the scale of pixels does not matter.
+    """
+
+    architecture: str = "unet"
+    options: dict[str, Any] = Field(default_factory=lambda: {"encoder_name": "resnet18"})
+    init: str = "none"
+    radiometry: Literal["reflectance", "any"] = "reflectance"
+
+
+class ChipConfig(_Strict):
+    """What the network sees at a time.
+
+    Args:
+        size: Side in pixels.
+        batch: Chips in a step.
+        gsd_m: Metres a pixel to which chips are resampled: one number, or two between which each
+            chip draws its own; by default scenes keep theirs.
+        rare: How far rare classes are drawn more often: 0 as often as they are, 1 as often as all.
+        memory_gb: Pixels are kept decoded if all of them fit into this.
+        threads: That read ahead of the network.
+    """
+
+    size: int = Field(256, ge=16, le=8192)
+    batch: int = Field(8, ge=1, le=4096)
+    gsd_m: float | tuple[float, float] | None = None
+    rare: Share = 0.5
+    memory_gb: float = Field(2.0, ge=0)
+    threads: int = Field(2, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _check(self) -> ChipConfig:
+        gsd = self.gsd_range_m
+        if gsd is not None and not 0 < gsd[0] <= gsd[1]:
+            raise ValueError(f"gsd_m is {self.gsd_m}; expected are metres, the smaller first")
+        return self
+
+    @property
+    def gsd_range_m(self) -> tuple[float, float] | None:
+        if self.gsd_m is None or isinstance(self.gsd_m, tuple):
+            return self.gsd_m
+        return self.gsd_m, self.gsd_m
+
+
+class AugmentConfig(_Strict):
+    """How batches are changed at random.
+
+    Args:
+        turns: Quarter turns and mirror images.
+        rotate_deg: Largest rotation besides.
+        scale: Smallest and largest size of things against their own.
+        brightness: Largest relative change of all bands together.
+        band_brightness: Largest relative change of each band by itself.
+        gamma: Largest relative change of contrast.
+        shadow: Share of chips on which a shadow falls.
+        noise: Largest noise, as a share of each band's standard deviation.
+        blur: Share of chips that are blurred.
+        band_dropout: How often each band that may be missing is left out.
+    """
+
+    turns: bool = True
+    rotate_deg: float = Field(0.0, ge=0, le=180)
+    scale: tuple[float, float] = (0.8, 1.25)
+    brightness: float = Field(0.2, ge=0, le=2)
+    band_brightness: float = Field(0.05, ge=0, le=2)
+    gamma: float = Field(0.1, ge=0, le=1)
+    shadow: Share = 0.1
+    noise: float = Field(0.05, ge=0, le=1)
+    blur: Share = 0.1
+    band_dropout: Share = 0.2
+
+    @model_validator(mode="after")
+    def _check(self) -> AugmentConfig:
+        low, high = self.scale
+        if not 0.1 <= low <= 1 <= high <= 10:
+            raise ValueError(f"scale is {self.scale}; expected are 0.1 to 1 and 1 to 10")
+        return self
+
+
+class LearnConfig(_Strict):
+    """How the network learns.
+
+    Args:
+        steps: Batches in all.
+        loss: One or a sum, such as "cross-entropy + 0.5 dice".
+        focal_gamma: Of the focal loss.
+        tversky: Weights of false and of missed pixels in the Tversky loss.
+        class_weights: "none"; "balanced", the inverse square root of how many pixels there are of
+            each; or a number a class.
+        boundary: What pixels near a border weigh more.
+        boundary_px: How near.
+        rate: Largest learning rate.
+        weight_decay: Of AdamW.
+        warmup: Share of the steps in which the rate rises; then it falls as a cosine.
+        clip: Largest norm of the gradients; 0: not limited.
+        ema: How slowly the mean of the weights over steps, which is what is kept, follows; 0: no
+            mean.
+        validate_every: Steps between validations.
+        validation_chips: At most so many chips in each.
+        patience: Stop after so many validations without a better one; 0: never.
+        precision: "auto", "bfloat16" or "float32".
+        seed: Another one draws other weights, chips and changes.
+        checkpoint_s: Seconds after which the training is stored, to go on from there.
+    """
+
+    steps: int = Field(2000, ge=1)
+    loss: str = "cross-entropy + dice"
+    focal_gamma: float = Field(2.0, ge=0)
+    tversky: tuple[float, float] = (0.3, 0.7)
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    boundary: float = Field(0.0, ge=0)
+    boundary_px: int = Field(2, ge=1, le=64)
+    rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: Share = 0.05
+    clip: float = Field(1.0, ge=0)
+    ema: float = Field(0.99, ge=0, lt=1)
+    validate_every: int = Field(100, ge=1)
+    validation_chips: int = Field(64, ge=1)
+    patience: int = Field(0, ge=0)
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**31)
+    checkpoint_s: float = Field(60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> LearnConfig:
+        parse_losses(self.loss)
+        return self
+
+
+class CardConfig(_Strict):
+    """What the model file says besides what training knows.
+
+    Args:
+        licence: Of the weights.
+        description: A sentence or two for a person.
+        data: Where the data come from, and under which licence.
+        chip_size: Side in pixels in use.
+        overlap: Pixels that neighbouring chips share in use.
+        half: Store weights in half precision.
+    """
+
+    licence: str = ""
+    description: str = ""
+    data: str = ""
+    chip_size: int = 1024
+    overlap: int = 64
+    half: bool = False

@@ -1,0 +1,229 @@
+"""What a network starts from: nothing, an encoder trained elsewhere, or a model of agriseg's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agriseg.bands import SENSORS
+from agriseg.errors import ModelError, OptionError, said_by
+from agriseg.models import ModelCard, read_card, read_weights
+
+__all__ = ["base_card", "start_weights"]
+
+_RGB = ("red", "green", "blue")
+_PREFIXES = ("", "encoder.", "model.", "module.", "backbone.", "model.encoder.", "encoder.model.")
+# Batch norm's counters and a head may be missing; beyond, it is another network.
+_ENOUGH = 0.9
+_NONE, _IMAGENET = "none", "imagenet"
+
+
+def base_card(init: str) -> ModelCard | None:
+    """The card of the model that is trained further, or None where `init` is something else.
+
+    Raises:
+        OptionError: `init` is neither a known word nor a file.
+    """
+    if init in (_NONE, _IMAGENET):
+        return None
+    path = Path(init)
+    if not path.exists():
+        if "." in init and not path.suffix.lower().startswith((".pt", ".safe")):
+            return None  # the name of torchgeo's weights, such as ResNet18_Weights.SENTINEL2_ALL_MOCO
+        raise OptionError(
+            f"init: {init!r} is not there; expected is none, imagenet, the name of torchgeo's "
+            "weights, or a .safetensors or .pth file"
+        )
+    if path.suffix.lower() != ".safetensors":
+        return None
+    try:
+        return read_card(path)
+    except ModelError:
+        return None  # weights without a card: an encoder
+
+
+def start_weights(network: nn.Module, card: ModelCard, init: str) -> str:
+    """Give `network` the weights that it starts from.
+
+    Args:
+        network: Built from `card`; changed in place.
+        card: Of the model to be.
+        init: See `ModelConfig`.
+
+    Returns:
+        What was done, for a person.
+
+    Raises:
+        OptionError: The weights cannot be had, or do not fit.
+    """
+    if init == _NONE:
+        return "random weights"
+    base = base_card(init)
+    if base is not None:
+        return _from_model(network, card, base, read_weights(init, base))
+    encoder = getattr(network, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise OptionError(f"init: {card.architecture} has no encoder; use init: none")
+    if init == _IMAGENET:
+        weights, roles = _imagenet(card), _RGB
+    elif Path(init).exists():
+        weights, roles = _read(Path(init)), None
+    else:
+        weights, roles = _of_torchgeo(init)
+    return _into_encoder(encoder, card, weights, roles, init)
+
+
+def _from_model(
+    network: nn.Module, card: ModelCard, base: ModelCard, weights: Mapping[str, Tensor]
+) -> str:
+    """All weights of a model; bands go by role and classes by name."""
+    own = network.state_dict()
+    first, last = _convolutions(network)
+    ready = {}
+    for name, value in weights.items():
+        value = value.to(own[name].dtype) if name in own else value
+        if name == f"{first}.weight":
+            columns = torch.zeros_like(own[name])
+            for k, role in enumerate(card.keys):
+                if role in base.keys:
+                    columns[:, k] = value[:, base.keys.index(role)]
+            value = columns
+        elif name in (f"{last}.weight", f"{last}.bias"):
+            rows = own[name].clone()
+            for k, label in enumerate(card.legend.names):
+                if label in base.legend.names:
+                    rows[k] = value[base.legend.names.index(label)]
+            value = rows
+        ready[name] = value
+    wrong = [n for n in own if n not in ready or ready[n].shape != own[n].shape]
+    if wrong or len(ready) != len(own):
+        raise OptionError(
+            f"init: model {base.name!r} is another network ({base.architecture}, "
+            f"{dict(base.options)}); leave architecture and options out to take its own"
+        )
+    network.load_state_dict(ready)
+    bands = [key for key in card.keys if key in base.keys]
+    classes = [name for name in card.legend.names if name in base.legend.names]
+    return (
+        f"all weights of {base.name!r}; bands {', '.join(bands) or 'none'} and classes "
+        f"{', '.join(classes) or 'none'} are those it knows"
+    )
+
+
+def _into_encoder(
+    encoder: nn.Module,
+    card: ModelCard,
+    weights: Mapping[str, Tensor],
+    roles: Sequence[str] | None,
+    init: str,
+) -> str:
+    own = encoder.state_dict()
+    first, _ = _convolutions(encoder)
+    found = max((_matching(own, weights, p, q, first) for p in _PREFIXES for q in ("", "model.")), key=len)
+    floating = [name for name, value in own.items() if value.is_floating_point()]
+    share = sum(name in found for name in floating) / max(len(floating), 1)
+    if share < _ENOUGH:
+        raise OptionError(
+            f"init: {init} fits {share:.0%} of the encoder's weights; expected are those of "
+            f"{card.options.get('encoder_name', card.architecture)}"
+        )
+    stem = found.get(f"{first}.weight")
+    if stem is not None:
+        if roles is None and stem.shape[1] == len(_RGB):
+            roles = _RGB
+        found[f"{first}.weight"] = _adapted(stem, roles or (), card.keys)
+    encoder.load_state_dict({**own, **found})
+    return f"encoder from {init}, its first layer adapted to {', '.join(card.keys)}"
+
+
+def _matching(
+    own: Mapping[str, Tensor], weights: Mapping[str, Tensor], theirs: str, ours: str, first: str
+) -> dict[str, Tensor]:
+    """Weights that stand under `theirs` + a name, for names under `ours` in the encoder."""
+    found = {}
+    for name, value in own.items():
+        other = weights.get(theirs + name.removeprefix(ours))
+        if other is None:
+            continue
+        stem = name == f"{first}.weight"
+        same = other.shape == value.shape
+        if same or (stem and (other.shape[0], *other.shape[2:]) == (value.shape[0], *value.shape[2:])):
+            found[name] = other.to(value.dtype)
+    return found
+
+
+def _adapted(stem: Tensor, roles: Sequence[str], keys: Sequence[str]) -> Tensor:
+    """The first convolution for other bands: by role, or the mean; scaled to the same activity."""
+    mean = stem.mean(1)
+    columns = [stem[:, roles.index(k)] if k in roles else mean for k in keys]
+    return torch.stack(columns, 1) * (stem.shape[1] / len(keys))
+
+
+def _convolutions(network: nn.Module) -> tuple[str, str]:
+    """Names of the first and the last convolution."""
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    return (names[0], names[-1]) if names else ("", "")
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a stranger's file: torch raises what it likes
+        raise OptionError(
+            f"init: {path} cannot be read as plain weights ({said_by(error)}); save the state "
+            "dict as .safetensors"
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state:
+        raise OptionError(f"init: {path} holds no state dict")
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _imagenet(card: ModelCard) -> dict[str, Tensor]:
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    name = card.options.get("encoder_name", "resnet34")
+    try:
+        encoder = get_encoder(name, in_channels=3, weights=_IMAGENET)
+    except Exception as error:  # the hub's clients raise what they like
+        raise OptionError(
+            f"init: imagenet weights of {name} cannot be had ({said_by(error)}); without the "
+            "network give a file with them, or use init: none"
+        ) from error
+    found: dict[str, Tensor] = encoder.state_dict()
+    return found
+
+
+def _of_torchgeo(name: str) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    """Weights by torchgeo's name, and the roles of their bands where it tells them."""
+    from torchgeo.models import get_weight
+
+    try:
+        entry = get_weight(name)
+        weights = dict(entry.get_state_dict(progress=False))
+    except Exception as error:  # unknown names and failed downloads
+        raise OptionError(
+            f"init: weights {name!r} cannot be had from torchgeo ({said_by(error)}); check the "
+            "name, or give a file"
+        ) from error
+    return weights, _roles(entry.meta)
+
+
+def _roles(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    names = meta.get("bands")
+    if not names:
+        return None
+    known = [sensor.band_named(str(name)) for name in names for sensor in SENSORS.values()]
+    each = len(SENSORS)
+    rows = [known[k * each : (k + 1) * each] for k in range(len(names))]
+    return tuple(next((band.role for band in row if band), "-") for row in rows)
