@@ -62,16 +62,15 @@ class Zoom:
     def fixed(cls, chips: ChipConfig) -> Zoom:
         """One for each scene: for validation, the middle of the range."""
         gsd = chips.gsd_range_m
-        middle = None if gsd is None else (math.sqrt(gsd[0] * gsd[1]),) * 2
-        return cls(middle, (1.0, 1.0), chips.size)
+        if gsd is not None:
+            gsd = (math.sqrt(gsd[0] * gsd[1]),) * 2
+        return cls(gsd, (1.0, 1.0), chips.size)
 
-    def draw(self, random: np.random.Generator, gsd_m: float | None) -> float:
-        """One at random, on a logarithmic scale."""
-        low, high = self.scale
-        zoom = math.exp(-random.uniform(math.log(low), math.log(high)))
+    def draw(self, random: np.random.Generator | None, gsd_m: float | None) -> float:
+        """One at random, on a logarithmic scale; without chance, the middle."""
+        zoom = 1 / _between(random, self.scale)
         if self.gsd_range_m is not None and gsd_m is not None:
-            small, large = self.gsd_range_m
-            zoom *= math.exp(random.uniform(math.log(small), math.log(large))) / gsd_m
+            zoom *= _between(random, self.gsd_range_m) / gsd_m
         return zoom
 
     @property
@@ -247,6 +246,14 @@ def stack(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     }
     batch["zoom"] = torch.tensor([sample["zoom"] for sample in samples], dtype=torch.float32)
     return batch
+
+
+def _between(random: np.random.Generator | None, limits: tuple[float, float]) -> float:
+    low, high = limits
+    if low == high:
+        return low
+    share = 0.5 if random is None else random.random()
+    return math.exp(math.log(low) * (1 - share) + math.log(high) * share)
 
 
 def _within(centre: float, half: float, length: int) -> float:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from agriseg.errors import OptionError
+from agriseg.labels.config import DataSettings
+from agriseg.labels.split import SplitSettings
+from agriseg.labels.typed import Settings, checked, read_yaml
 from agriseg.training.losses import parse_losses
 
 __all__ = [
@@ -15,6 +22,8 @@ __all__ = [
     "ChipConfig",
     "LearnConfig",
     "ModelConfig",
+    "TrainConfig",
+    "read_config",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,8 +31,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 _NEED_TWO = ("deeplabv3+",)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class _Strict(Settings):
+    model_config = Settings.model_config | {"allow_inf_nan": False}
 
 
 class BandConfig(_Strict):
@@ -54,15 +63,16 @@ class ModelConfig(_Strict):
     """Which network is trained, and from what.
 
     Args:
-        architecture: As in a model card: unet, unet++, deeplabv3+, fpn, fcn, or a dotted path.
+        architecture: As in a model card: unet, unet++, deeplabv3+, fpn, fcn, or a dotted path; by
+            default that of the model in `init`, or unet.
         options: Of the architecture, such as `encoder_name`.
         init: "none"; "imagenet", which downloads; the name of torchgeo's weights; or a file: a
             model of agriseg's, which is trained further, or weights of its encoder.
         radiometry: "reflectance", or "any" where the scale of pixels does not matter.
     """
 
-    architecture: str = "unet"
-    options: dict[str, Any] = Field(default_factory=lambda: {"encoder_name": "resnet18"})
+    architecture: str | None = None
+    options: dict[str, Any] | None = None
     init: str = "none"
     radiometry: Literal["reflectance", "any"] = "reflectance"
 
@@ -183,7 +193,10 @@ class LearnConfig(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> LearnConfig:
-        parse_losses(self.loss)
+        try:
+            parse_losses(self.loss)
+        except OptionError as error:
+            raise ValueError(str(error)) from error
         return self
 
 
@@ -205,3 +218,52 @@ class CardConfig(_Strict):
     chip_size: int = 1024
     overlap: int = 64
     half: bool = False
+
+
+class TrainConfig(DataSettings):
+    """A whole training.
+
+    Args:
+        name: Of the model, and of its file.
+        bands: That it takes, in their order; with a question mark, those that may be missing.
+        split: Which scenes, or which parts of them, are kept for validation and testing.
+        model: Which network.
+        chips: What it sees at a time.
+        learn: How it learns.
+        augment: How chips are changed at random.
+        card: What the model file says besides.
+    """
+
+    name: str = Field("model", pattern=r"^[\w.+-]+$")
+    bands: Bands
+    split: SplitSettings = Field(default_factory=SplitSettings)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    chips: ChipConfig = Field(default_factory=ChipConfig)
+    learn: LearnConfig = Field(default_factory=LearnConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    card: CardConfig = Field(default_factory=CardConfig)
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> TrainConfig:
+        if self.model.architecture in _NEED_TWO and self.chips.batch < 2:
+            raise ValueError(
+                f"chips.batch is {self.chips.batch}; {self.model.architecture} normalises over "
+                "the chips of a batch, 2 or more are needed"
+            )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that changes the weights."""
+        plain = self.model_dump(mode="json", exclude={"card": True, "learn": {"checkpoint_s"}})
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def read_config(path: str | Path) -> TrainConfig:
+    """Read a training from a YAML file.
+
+    Raises:
+        OptionError: It is not one; the message names the file and the key at fault.
+    """
+    path = Path(path)
+    return checked(TrainConfig, read_yaml(path, "name: beet"), str(path))

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from agriseg.errors import OptionError
 from agriseg.labels import Codes
-from agriseg.simulate.recipe_file import nearest
+from agriseg.labels.typed import nearest
 
 __all__ = ["LOSSES", "LossOptions", "SetLoss", "boundary_weights", "parse_losses", "set_nll"]
 
@@ -51,9 +51,12 @@ class LossOptions:
 class _Seen(NamedTuple):
     """What the losses see of a batch.
 
-    nll (n, h, w): -log of the probability of what is allowed. probabilities and truth (classes,
-    pixels); decisive (classes, pixels) False where it is open whether a pixel is of the class.
-    weight (n, h, w): of each pixel.
+    Args:
+        nll: (n, h, w) -log of the probability of what is allowed.
+        weight: (n, h, w) of each pixel.
+        log_probabilities: (n, classes, h, w).
+        allowed: (n, classes, h, w) bool.
+        options: Numbers of single losses.
     """
 
     nll: Tensor
@@ -71,15 +74,14 @@ class _Seen(NamedTuple):
         return self.log_probabilities.movedim(1, 0).flatten(1).exp(), truth, decisive
 
 
-def set_nll(logits: Tensor, allowed: Tensor) -> Tensor:
-    """-log of the summed probability of the allowed classes, (n, h, w).
+def set_nll(log_probabilities: Tensor, allowed: Tensor) -> Tensor:
+    """-log of the summed probability of the allowed classes, (n, ...).
 
     Args:
-        logits: (n, classes, h, w) float32.
-        allowed: (n, classes, h, w) bool; at least one class of each pixel is.
+        log_probabilities: (n, classes, ...), as `log_softmax` gives them.
+        allowed: (n, classes, ...) bool; at least one class of each pixel is.
     """
-    inside = logits.masked_fill(~allowed, -torch.inf)
-    return torch.logsumexp(logits, 1) - torch.logsumexp(inside, 1)
+    return -torch.logsumexp(log_probabilities.masked_fill(~allowed, -torch.inf), 1)
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

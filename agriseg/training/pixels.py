@@ -45,7 +45,7 @@ class PixelStore:
         self.present = np.array([[s.scene.has(key) for key in keys] for s in scenes])
         known = all(s.scene.radiometry.level != "DN" for s in scenes)
         self.dtype = np.dtype(np.float16 if known else np.float32)
-        self._keeps = self.bytes <= memory_bytes
+        self.keeps = self.bytes <= memory_bytes
         self._kept: dict[int, Read] = {}
         self._locks = [threading.Lock() for _ in scenes]
         self._local = threading.local()
@@ -78,8 +78,8 @@ class PixelStore:
         inside = window.intersection(self.scenes[scene].scene.geobox.window)
         if inside is not None:
             rows, cols = inside.shifted(-window.col_off, -window.row_off).slices
-            found = self._whole(scene) if self._keeps else self._from_file(scene, inside)
-            source = inside.slices if self._keeps else np.s_[:, :]
+            found = self._whole(scene) if self.keeps else self._from_file(scene, inside)
+            source = inside.slices if self.keeps else np.s_[:, :]
             here = self.present[scene]
             data[here, rows, cols] = found[0][:, source[0], source[1]]
             valid[rows, cols], codes[rows, cols] = found[1][source], found[2][source]

@@ -53,7 +53,7 @@ def fit_temperature(logits: Tensor, allowed: Tensor) -> float:
 
     def nll(log_temperature: float) -> float:
         scaled = logits / float(np.exp(log_temperature))
-        return float(set_nll(scaled, allowed).mean())
+        return float(set_nll(torch.log_softmax(scaled, 1), allowed).mean())
 
     low, high = np.log(_TEMPERATURES)
     with torch.inference_mode():

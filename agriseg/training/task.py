@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,7 @@ class Task(SemanticSegmentationTask):
         self._parts = (network, augment, prepare)
         self._codes, self.learn, self._class_weights = codes, learn, class_weights
         self.steps_done = 0
+        self._optimizer_state: dict[str, Any] | None = None
         super().__init__(num_classes=len(codes.legend))
 
     def configure_models(self) -> None:
@@ -93,7 +94,15 @@ class Task(SemanticSegmentationTask):
         for parameter in self.model.parameters():
             if parameter.requires_grad:
                 groups[parameter.ndim <= _NO_DECAY_DIMENSIONS]["params"].append(parameter)
-        return torch.optim.AdamW([group for group in groups if group["params"]], lr=learn.rate)
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=learn.rate)
+        if self._optimizer_state is not None:
+            optimizer.load_state_dict(self._optimizer_state)
+        return optimizer
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `task`, `optimizer` and `step` of a checkpoint."""
+        self.load_state_dict(state["task"])
+        self._optimizer_state, self.steps_done = state["optimizer"], state["step"]
 
     def training_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The loss of a batch from the reader."""
@@ -130,7 +139,10 @@ class Task(SemanticSegmentationTask):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count what the kept network gets right."""
-        logits, codes = self.predict_logits(batch)
+        self.count(*self.predict_logits(batch))
+
+    def count(self, logits: Tensor, codes: Tensor) -> None:
+        """Add to the scores: logits (n, classes, h, w) against codes (n, h, w)."""
         classes = logits.shape[1]
         allowed = self.criterion.allowed[codes.long()]
         alone = allowed.sum(-1, keepdim=True) == 1

@@ -1,0 +1,1 @@
+"""Training: from scenes with labels to a model file."""
