@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
     from agriseg.simulate.verb import simulate
+    from agriseg.training.verb import train
     from agriseg.vector import vectorize
     from agriseg.workflow import bench, segment
 
@@ -46,6 +47,7 @@ __all__ = [
     "save_model",
     "segment",
     "simulate",
+    "train",
     "vectorize",
 ]
 
@@ -57,6 +59,7 @@ _HOMES = {
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
     "agriseg.runs": ("Run", "read_run"),
     "agriseg.simulate": ("simulate",),
+    "agriseg.training.verb": ("train",),
     "agriseg.vector": ("vectorize",),
     "agriseg.workflow": ("bench", "segment"),
 }

@@ -8,15 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from agriseg.errors import LabelError
-from agriseg.labels import Codes, Material, open_material
-from agriseg.labels.split import Split, make_split
-from agriseg.labels.survey import Survey, survey
+from agriseg.labels import (
+    Codes,
+    Material,
+    Split,
+    Survey,
+    check_material,
+    check_survey,
+    make_split,
+    open_material,
+    survey,
+)
+from agriseg.labels.split import PARTS
 from agriseg.training.config import TrainConfig
 from agriseg.training.parts import ScenePart
 
 __all__ = ["Plan", "make_plan"]
 
-_TRAIN, _VALIDATION = 1, 2
 # Chips are drawn by what is labelled around: in cells of at most half a chip.
 _CELLS_A_CHIP = 4
 _CELL_PIXELS = (16, 128)
@@ -54,15 +62,20 @@ def make_plan(config: TrainConfig, base: Path) -> Plan:
         AgrisegError: Data, labels or the division cannot be used.
     """
     material = open_material(config.data, config.legend, base=base)
+    needed = [band.role for band in config.bands if band.required]
+    looked = check_material(material, needed)
+    looked.refuse()
     low, high = _CELL_PIXELS
     cell = min(max(config.chips.size // _CELLS_A_CHIP, low), high)
     found = survey(material, cell)
+    counted = check_survey(found)
+    counted.refuse()
     split = make_split(material, found, chip=config.chips.size, settings=config.split)
-    training = _parts(material, found, split, _TRAIN)
+    training = _parts(material, found, split, PARTS["train"])
     if not training:
         raise LabelError("no labelled pixel is left for training; label more, or change the split")
-    notes = (*material.notes, *split.notes)
-    validation = _parts(material, found, split, _VALIDATION)
+    validation = _parts(material, found, split, PARTS["validation"])
+    notes = (*looked.notes, *counted.notes, *split.notes)
     return Plan(config, material.codes, training, validation, notes, split)
 
 

@@ -1,0 +1,166 @@
+"""The whole way from a configuration to a model file, also when it is killed on the way."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import agriseg
+from agriseg.errors import AgrisegError, OptionError
+from agriseg.models import read_card
+from agriseg.training.config import read_config
+from tests.training.conftest import TINY
+
+ROOT = Path(__file__).parents[2]
+Make = Callable[..., Path]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_model_is_learned_and_segments(make_config: Make, tmp_path: Path) -> None:
+    """Forty steps tell crop rows from soil; the file that comes of it is used like any other."""
+    path = make_config(learn={"steps": 40, "validate_every": 20, "rate": 0.005, "ema": 0.8})
+    model = agriseg.train(path, tmp_path / "out")
+    card = read_card(model)
+    assert card.keys == ("red", "nir")
+    assert [band.required for band in card.bands] == [True, False]
+    assert 0.2 < card.bands[0].mean < 0.35
+    assert card.bands[0].std > 0.02
+    assert card.gsd_m == pytest.approx((0.016, 0.025))
+    assert card.licence == "CC0"
+    assert card.temperature != 1
+    assert card.training["data"] == "drawn for a test"
+    assert card.scores["validation"]["iou"]["crop"] > 0.5
+    with open(tmp_path / "out" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["20", "40"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+    assert list((tmp_path / "out" / "tensorboard").iterdir())
+    run = agriseg.segment(tmp_path / "scene0.tif", tmp_path / "map", model=model)
+    assert run.classes.exists()
+
+
+def test_killed_at_any_moment_it_comes_to_the_same_weights(
+    make_config: Make, tmp_path: Path
+) -> None:
+    """A child is killed as soon as it has stored something; the second call ends it.
+
+    Slow because it starts interpreters that load torch.
+    """
+    # One with dropout: its chance must come back, too.
+    options = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": 16}
+    path = make_config(
+        model={"architecture": "deeplabv3+", "options": options},
+        learn={"steps": 12, "validate_every": 5},
+        augment={"rotate_deg": 20.0, "shadow": 0.5, "blur": 0.5},
+    )
+    whole = agriseg.train(path, tmp_path / "whole")
+    out = tmp_path / "killed"
+    code = f"import agriseg; agriseg.train({str(path)!r}, {str(out)!r})"
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoint.pt").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "tiny.safetensors").exists()
+    resumed = agriseg.train(path, out)
+    assert same_weights(whole, resumed)
+    assert (out / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_another_training_in_the_folder_is_not_touched(make_config: Make, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = agriseg.train(make_config(learn={"steps": 2}), out)
+    written = first.stat().st_mtime_ns
+    assert agriseg.train(make_config(learn={"steps": 2}), out) == first
+    assert first.stat().st_mtime_ns == written, "what is finished is not done again"
+    other = make_config(learn={"steps": 3})
+    with pytest.raises(OptionError, match="holds another training"):
+        agriseg.train(other, out)
+    agriseg.train(other, out, resume=False)
+    assert read_card(first).training["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("unet++", TINY),
+        ("deeplabv3+", {"encoder_name": "resnet18", "decoder_channels": 16}),
+        ("fpn", {"encoder_name": "resnet18", "decoder_pyramid_channels": 16}),
+        ("fcn", {"num_filters": 8}),
+    ],
+)
+def test_each_architecture_learns(
+    make_config: Make, tmp_path: Path, architecture: str, options: dict[str, Any]
+) -> None:
+    path = make_config(
+        model={"architecture": architecture, "options": options}, learn={"steps": 2}
+    )
+    assert agriseg.train(path, tmp_path / "out").exists()
+
+
+def test_early_stopping_keeps_the_best(make_config: Make, tmp_path: Path) -> None:
+    """With a rate of nothing no validation is better than the first."""
+    learn = {"steps": 50, "validate_every": 1, "patience": 2, "rate": 1e-12, "ema": 0.0}
+    model = agriseg.train(make_config(learn=learn), tmp_path / "out")
+    assert read_card(model).training["steps"] == 3
+
+
+def test_without_validation_the_last_weights_are_kept(make_config: Make, tmp_path: Path) -> None:
+    path = make_config(split={"validation": 0.0}, learn={"steps": 2})
+    card = read_card(agriseg.train(path, tmp_path / "out"))
+    assert card.scores == {}
+    assert card.temperature == 1
+
+
+def test_bfloat16_and_half_precision_weights(make_config: Make, tmp_path: Path) -> None:
+    path = make_config(learn={"steps": 2, "precision": "bfloat16"}, card={"half": True})
+    weights = load_file(agriseg.train(path, tmp_path / "out"))
+    kinds = {value.dtype for value in weights.values() if value.is_floating_point()}
+    assert kinds == {torch.float16}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chips": {"batch": 1}, "model": {"architecture": "deeplabv3+"}}, "2 or more"),
+        ({"chips": {"sise": 32}}, "did you mean size"),
+        ({"chips": {"size": 40}}, "multiple of 32"),
+        ({"bands": ["red", "blue?"]}, "no scene has 'blue'"),
+        ({"learn": {"loss": "dise"}}, "did you mean dice"),
+        ({"learn": {"class_weights": {"corn": 2.0}}}, "'corn' is no class"),
+        ({"model": {"architecture": "unett"}}, "did you mean 'unet'"),
+        ({"model": {"init": "nowhere.pth"}}, "is not there"),
+        ({"augment": {"scale": [1.2, 1.3]}}, "scale"),
+    ],
+)
+def test_faults_are_told_before_the_first_step(
+    make_config: Make, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    path = make_config(**changes)
+    with pytest.raises(AgrisegError, match=said) as fault:
+        agriseg.train(path, tmp_path / "out")
+    assert "\n" not in str(fault.value)
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_the_digest_is_that_of_what_changes_the_weights(make_config: Make) -> None:
+    plain = read_config(make_config()).digest
+    assert read_config(make_config(card={"licence": "MIT"})).digest == plain
+    assert read_config(make_config(learn={"seed": 1})).digest != plain
