@@ -16,6 +16,7 @@ from agriseg.cli.evaluate import evaluate
 from agriseg.cli.info import info
 from agriseg.cli.segment import segment
 from agriseg.cli.simulate import simulate
+from agriseg.cli.train import train
 from agriseg.cli.vectorize import vectorize
 from agriseg.errors import AgrisegError
 
@@ -35,6 +36,7 @@ app.command()(evaluate)
 app.command()(info)
 app.command()(bench)
 app.command()(simulate)
+app.command()(train)
 
 
 def _version(wanted: bool) -> None:

@@ -117,8 +117,8 @@ class Augment(nn.Module):
         if not config.rotate_deg and bool((zoom == 1).all()):
             rim = (side - self._size) // 2
             inner = slice(rim, rim + self._size)
-            planes = (plane[..., inner, inner] for plane in (image, valid, codes))
-            return self._turned(*planes, turns, mirrored)
+            image, valid, codes = (p[..., inner, inner] for p in (image, valid, codes))
+            return self._turned(image, valid, codes, turns, mirrored)
         angle = (torch.rand(number) * 2 - 1) * torch.tensor(config.rotate_deg).deg2rad()
         angle = angle + turns * (torch.pi / 2)
         scale = zoom.cpu() * (self._size / side)

@@ -14,11 +14,11 @@ from agriseg.bands import ROLES
 from agriseg.errors import OptionError
 from agriseg.labels import Codes, LabelledScene
 from agriseg.models import BandInput, ModelCard
-from agriseg.training.config import TrainConfig
+from agriseg.training.config import NEED_TWO, TrainConfig
 from agriseg.training.parts import ScenePart
 from agriseg.training.weights import base_card
 
-__all__ = ["draft_card", "with_statistics"]
+__all__ = ["draft_card", "training_facts", "with_statistics"]
 
 _DEFAULT = ("unet", {"encoder_name": "resnet18"})
 # Any encoder of the libraries halves at most five times; torchgeo's FCN not at all.
@@ -47,6 +47,12 @@ def draft_card(config: TrainConfig, codes: Codes, scenes: Sequence[LabelledScene
         raise OptionError(
             f"chips.size is {config.chips.size}; {architecture} needs a multiple of {stride}, such "
             f"as {below}"
+        )
+    values = config.chips.batch * (config.chips.size // stride) ** 2
+    if config.chips.batch < 2 and (architecture in NEED_TWO or values < 2):
+        raise OptionError(
+            f"chips.batch is {config.chips.batch}; {architecture} normalises over the chips of a "
+            "batch, 2 or more are needed"
         )
     return ModelCard(
         name=config.name,
@@ -89,9 +95,7 @@ def _band(band: Any, scenes: Sequence[LabelledScene], base: ModelCard | None) ->
     )
 
 
-def _gsd_range(
-    config: TrainConfig, scenes: Sequence[LabelledScene]
-) -> tuple[float, float] | None:
+def _gsd_range(config: TrainConfig, scenes: Sequence[LabelledScene]) -> tuple[float, float] | None:
     """The sizes of pixels that the network sees, as if things had their own size."""
     low, high = config.augment.scale
     given = config.chips.gsd_range_m
@@ -135,7 +139,10 @@ def with_statistics(
 
 
 def training_facts(
-    config: TrainConfig, training: Sequence[ScenePart], validation: Sequence[ScenePart], codes: Codes
+    config: TrainConfig,
+    training: Sequence[ScenePart],
+    validation: Sequence[ScenePart],
+    codes: Codes,
 ) -> dict[str, Any]:
     """What the card says of how the model came to be."""
     return {

@@ -183,7 +183,9 @@ class ChipSampler(GeoSampler):
         size, zoom = self._zoom.size, self._zoom.draw(random, part.labelled.gsd_m)
         # Chips shall not hang over the edge, where they would be half empty.
         half = size * zoom / 2
-        return self._dataset.query(_within(x, half, box.width), _within(y, half, box.height), zoom, size)
+        return self._dataset.query(
+            _within(x, half, box.width), _within(y, half, box.height), zoom, size
+        )
 
     def __iter__(self) -> Iterator[Query]:
         """Chips without end, as torchgeo's loaders take them."""
@@ -226,7 +228,9 @@ class Chips:
             ChipSampler(dataset, cell_weights(dataset.part, codes, shares, rare), zoom)
             for dataset in self._datasets
         ]
-        weights = np.array([s.total * p.labelled.weight for s, p in zip(self._samplers, parts, strict=True)])
+        weights = np.array(
+            [s.total * p.labelled.weight for s, p in zip(self._samplers, parts, strict=True)]
+        )
         self._choice = weights / weights.sum()
 
     def batch(self, step: int, purpose: str = "training") -> dict[str, Tensor]:

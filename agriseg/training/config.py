@@ -16,6 +16,7 @@ from agriseg.labels.typed import Settings, checked, read_yaml
 from agriseg.training.losses import parse_losses
 
 __all__ = [
+    "NEED_TWO",
     "AugmentConfig",
     "BandConfig",
     "CardConfig",
@@ -27,8 +28,10 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+# What changes only how long it takes, or what the card says.
+_NO_WEIGHTS: Any = {"card": True, "learn": {"checkpoint_s"}, "chips": {"threads", "memory_gb"}}
 # What normalises over a batch at one pixel: their batch norm needs a second chip.
-_NEED_TWO = ("deeplabv3+",)
+NEED_TWO = ("deeplabv3+",)
 
 
 class _Strict(Settings):
@@ -45,7 +48,7 @@ class BandConfig(_Strict):
     """
 
     role: str
-    wavelength_nm: float | None = Field(None, gt=0)
+    wavelength_nm: float | None = Field(default=None, gt=0)
     required: bool = True
 
 
@@ -90,12 +93,12 @@ class ChipConfig(_Strict):
         threads: That read ahead of the network.
     """
 
-    size: int = Field(256, ge=16, le=8192)
-    batch: int = Field(8, ge=1, le=4096)
+    size: int = Field(default=256, ge=16, le=8192)
+    batch: int = Field(default=8, ge=1, le=4096)
     gsd_m: float | tuple[float, float] | None = None
     rare: Share = 0.5
-    memory_gb: float = Field(2.0, ge=0)
-    threads: int = Field(2, ge=1, le=64)
+    memory_gb: float = Field(default=2.0, ge=0)
+    threads: int = Field(default=2, ge=1, le=64)
 
     @model_validator(mode="after")
     def _check(self) -> ChipConfig:
@@ -128,13 +131,13 @@ class AugmentConfig(_Strict):
     """
 
     turns: bool = True
-    rotate_deg: float = Field(0.0, ge=0, le=180)
+    rotate_deg: float = Field(default=0.0, ge=0, le=180)
     scale: tuple[float, float] = (0.8, 1.25)
-    brightness: float = Field(0.2, ge=0, le=2)
-    band_brightness: float = Field(0.05, ge=0, le=2)
-    gamma: float = Field(0.1, ge=0, le=1)
+    brightness: float = Field(default=0.2, ge=0, le=2)
+    band_brightness: float = Field(default=0.05, ge=0, le=2)
+    gamma: float = Field(default=0.1, ge=0, le=1)
     shadow: Share = 0.1
-    noise: float = Field(0.05, ge=0, le=1)
+    noise: float = Field(default=0.05, ge=0, le=1)
     blur: Share = 0.1
     band_dropout: Share = 0.2
 
@@ -172,24 +175,24 @@ class LearnConfig(_Strict):
         checkpoint_s: Seconds after which the training is stored, to go on from there.
     """
 
-    steps: int = Field(2000, ge=1)
+    steps: int = Field(default=2000, ge=1)
     loss: str = "cross-entropy + dice"
-    focal_gamma: float = Field(2.0, ge=0)
+    focal_gamma: float = Field(default=2.0, ge=0)
     tversky: tuple[float, float] = (0.3, 0.7)
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    boundary: float = Field(0.0, ge=0)
-    boundary_px: int = Field(2, ge=1, le=64)
-    rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
+    boundary: float = Field(default=0.0, ge=0)
+    boundary_px: int = Field(default=2, ge=1, le=64)
+    rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     warmup: Share = 0.05
-    clip: float = Field(1.0, ge=0)
-    ema: float = Field(0.99, ge=0, lt=1)
-    validate_every: int = Field(100, ge=1)
-    validation_chips: int = Field(64, ge=1)
-    patience: int = Field(0, ge=0)
+    clip: float = Field(default=1.0, ge=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    validate_every: int = Field(default=100, ge=1)
+    validation_chips: int = Field(default=64, ge=1)
+    patience: int = Field(default=0, ge=0)
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**31)
-    checkpoint_s: float = Field(60.0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    checkpoint_s: float = Field(default=60.0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> LearnConfig:
@@ -234,18 +237,18 @@ class TrainConfig(DataSettings):
         card: What the model file says besides.
     """
 
-    name: str = Field("model", pattern=r"^[\w.+-]+$")
+    name: str = Field(default="model", pattern=r"^[\w.+-]+$")
     bands: Bands
-    split: SplitSettings = Field(default_factory=SplitSettings)
-    model: ModelConfig = Field(default_factory=ModelConfig)
-    chips: ChipConfig = Field(default_factory=ChipConfig)
-    learn: LearnConfig = Field(default_factory=LearnConfig)
-    augment: AugmentConfig = Field(default_factory=AugmentConfig)
-    card: CardConfig = Field(default_factory=CardConfig)
+    split: SplitSettings = SplitSettings()
+    model: ModelConfig = ModelConfig()
+    chips: ChipConfig = ChipConfig()
+    learn: LearnConfig = LearnConfig()
+    augment: AugmentConfig = AugmentConfig()
+    card: CardConfig = CardConfig()
 
     @model_validator(mode="after")
     def _check_batch(self) -> TrainConfig:
-        if self.model.architecture in _NEED_TWO and self.chips.batch < 2:
+        if self.model.architecture in NEED_TWO and self.chips.batch < 2:
             raise ValueError(
                 f"chips.batch is {self.chips.batch}; {self.model.architecture} normalises over "
                 "the chips of a batch, 2 or more are needed"
@@ -255,7 +258,7 @@ class TrainConfig(DataSettings):
     @property
     def digest(self) -> str:
         """SHA-256 of all that changes the weights."""
-        plain = self.model_dump(mode="json", exclude={"card": True, "learn": {"checkpoint_s"}})
+        plain = self.model_dump(mode="json", exclude=_NO_WEIGHTS)
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

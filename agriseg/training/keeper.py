@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 import lightning.pytorch as pl
 from torch import Tensor
 
+from agriseg.errors import OptionError
 from agriseg.raster.writer import write_bytes
 from agriseg.training.checkpoint import write_checkpoint
 from agriseg.training.schedule import rate_factor
@@ -89,7 +91,12 @@ class Keeper(pl.Callback):
             self._store(trainer, task)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, task: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        task: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         assert isinstance(task, Task)
         if self._listener is not None:
@@ -99,9 +106,15 @@ class Keeper(pl.Callback):
         """After each validation, or where there is none, where it would be."""
         assert isinstance(task, Task)
         learn, step = task.learn, task.steps_done
+        loss = task.take_loss()
+        if loss is not None and not math.isfinite(loss):
+            raise OptionError(
+                f"the loss is {loss} before step {step}: nothing is learned any more; choose a "
+                f"smaller learn.rate than {learn.rate:g}, or learn.precision: float32"
+            )
         row: Row = {
             "step": step,
-            "loss": task.take_loss(),
+            "loss": loss,
             "rate": learn.rate * rate_factor(step - 1, learn.steps, learn.warmup),
         }
         if trainer.val_dataloaders is not None:
@@ -127,6 +140,11 @@ class Keeper(pl.Callback):
         return task.steps_done >= learn.steps or bool(
             learn.patience and self._stale >= learn.patience
         )
+
+    def tidy(self) -> None:
+        """The model is written: nothing is left to go on with."""
+        self.checkpoint.unlink(missing_ok=True)
+        self.best_weights.unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._board is not None:

@@ -57,7 +57,7 @@ class ScenePart:
 
 def class_shares(parts: list[ScenePart], codes: Codes) -> NDArray[np.float64]:
     """(classes,) how much of what is known each class has; sets of classes are divided evenly."""
-    counts = np.sum([part.pixels for part in parts], axis=0, dtype=np.float64)
+    counts: NDArray[np.float64] = np.stack([part.pixels for part in parts]).sum(0, dtype=float)
     per_class = counts @ _divided(codes, len(counts))
     shares: NDArray[np.float64] = per_class / max(per_class.sum(), 1.0)
     return shares

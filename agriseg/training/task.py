@@ -38,6 +38,11 @@ class Task(SemanticSegmentationTask):
         class_weights: Of each class in the loss, or None.
     """
 
+    criterion: SetLoss
+    scores: MultilabelStatScores
+    mean_model: AveragedModel
+    loss_sum: Tensor
+    loss_count: Tensor
     ignore: Sequence[str] = ("network", "codes", "learn", "augment", "prepare", "class_weights")
 
     def __init__(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,18 @@ import lightning.pytorch as pl
 import torch
 import yaml
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from agriseg._version import __version__
 from agriseg.errors import OptionError, OutputError
-from agriseg.models import ModelCard, build_network, read_card, resolve_numerics, save_model
+from agriseg.models import (
+    ModelCard,
+    build_network,
+    read_card,
+    read_weights,
+    resolve_numerics,
+    save_model,
+)
 from agriseg.raster.writer import write_bytes
 from agriseg.training.augment import Augment, Normalise
 from agriseg.training.card import draft_card, training_facts, with_statistics
@@ -130,6 +138,7 @@ def train_plan(
         finally:
             keeper.close()
         path, facts = _finish(plan, card, task, keeper, held_out, folder)
+        keeper.tidy()
     if listener is not None:
         listener.end(path, {**facts, "seconds": time.monotonic() - started})
     return path
@@ -140,7 +149,28 @@ def _finished(folder: Path, config: TrainConfig, resume: bool) -> Path | None:
     path = folder / f"{config.name}.safetensors"
     if not resume or not path.exists():
         return None
-    return path if read_card(path).training.get("digest") == config.digest else None
+    card = read_card(path)
+    if card.training.get("digest") != config.digest:
+        raise _another(folder)
+    said = config.card
+    wanted = replace(
+        card,
+        licence=said.licence,
+        description=said.description,
+        chip_size=said.chip_size,
+        overlap=said.overlap,
+        training={**card.training, "data": said.data},
+    )
+    if wanted != card:  # what the card says can be mended without learning again
+        save_model(path, wanted, read_weights(path, card))
+    return path
+
+
+def _another(folder: Path) -> OptionError:
+    return OptionError(
+        f"{folder} holds another training (its settings differ); give another folder with -o, or "
+        "begin anew with --fresh"
+    )
 
 
 def _prepare_folder(folder: Path, plan: Plan, resume: bool) -> dict[str, Any] | None:
@@ -160,13 +190,11 @@ def _prepare_folder(folder: Path, plan: Plan, resume: bool) -> dict[str, Any] | 
     if resume:
         state = read_checkpoint(mine.checkpoint)
         if state is not None and state["digest"] != config.digest:
-            raise OptionError(
-                f"{folder} holds another training (its settings differ); give another folder with "
-                "-o, or begin anew with --fresh"
-            )
+            raise _another(folder)
     else:
-        for path in (mine.checkpoint, mine.best_weights, folder / "metrics.csv"):
-            path.unlink(missing_ok=True)
+        mine.tidy()
+        (folder / "metrics.csv").unlink(missing_ok=True)
+        (folder / f"{config.name}.safetensors").unlink(missing_ok=True)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     plain = config.model_dump(mode="json", exclude_none=True, exclude={"legend"})
     plain["legend"] = {label.name: label.color for label in plan.codes.legend}
@@ -249,22 +277,28 @@ def _fit(
     )
     before = signal.getsignal(signal.SIGINT)
     try:
-        loader = DataLoader(held_out, batch_size=None) if held_out else None
-        trainer.fit(task, batches, loader)
+        # A list would be taken for a list of loaders.
+        trainer.fit(task, batches, DataLoader(_Listed(held_out), None) if held_out else None)
     except SystemExit:
         # Lightning's way of answering Ctrl-C.
         raise KeyboardInterrupt from None
     finally:
-        if before is not None and threading_is_main():
+        if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
         batches.close()
 
 
-def threading_is_main() -> bool:
-    """Whether signals can be set here."""
-    import threading
+class _Listed(Dataset[dict[str, Tensor]]):
+    """Batches in memory, as torch's loader takes them."""
 
-    return threading.current_thread() is threading.main_thread()
+    def __init__(self, batches: list[dict[str, Tensor]]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self._batches[index]
 
 
 def _finish(

@@ -33,7 +33,9 @@ def base_card(init: str) -> ModelCard | None:
     path = Path(init)
     if not path.exists():
         if "." in init and not path.suffix.lower().startswith((".pt", ".safe")):
-            return None  # the name of torchgeo's weights, such as ResNet18_Weights.SENTINEL2_ALL_MOCO
+            return (
+                None  # the name of torchgeo's weights, such as ResNet18_Weights.SENTINEL2_ALL_MOCO
+            )
         raise OptionError(
             f"init: {init!r} is not there; expected is none, imagenet, the name of torchgeo's "
             "weights, or a .safetensors or .pth file"
@@ -69,7 +71,7 @@ def start_weights(network: nn.Module, card: ModelCard, init: str) -> str:
     if not isinstance(encoder, nn.Module):
         raise OptionError(f"init: {card.architecture} has no encoder; use init: none")
     if init == _IMAGENET:
-        weights, roles = _imagenet(card), _RGB
+        weights, roles = _imagenet(card), tuple(_RGB)
     elif Path(init).exists():
         weights, roles = _read(Path(init)), None
     else:
@@ -123,7 +125,9 @@ def _into_encoder(
 ) -> str:
     own = encoder.state_dict()
     first, _ = _convolutions(encoder)
-    found = max((_matching(own, weights, p, q, first) for p in _PREFIXES for q in ("", "model.")), key=len)
+    found = max(
+        (_matching(own, weights, p, q, first) for p in _PREFIXES for q in ("", "model.")), key=len
+    )
     floating = [name for name, value in own.items() if value.is_floating_point()]
     share = sum(name in found for name in floating) / max(len(floating), 1)
     if share < _ENOUGH:
@@ -151,7 +155,9 @@ def _matching(
             continue
         stem = name == f"{first}.weight"
         same = other.shape == value.shape
-        if same or (stem and (other.shape[0], *other.shape[2:]) == (value.shape[0], *value.shape[2:])):
+        if same or (
+            stem and (other.shape[0], *other.shape[2:]) == (value.shape[0], *value.shape[2:])
+        ):
             found[name] = other.to(value.dtype)
     return found
 

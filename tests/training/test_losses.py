@@ -128,7 +128,12 @@ def test_sums_are_parsed() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("dise", "did you mean dice"), ("", "is no loss"), ("dice + dice", "once"), ("0 dice", "above 0")],
+    [
+        ("dise", "did you mean dice"),
+        ("", "is no loss"),
+        ("dice + dice", "once"),
+        ("0 dice", "above 0"),
+    ],
 )
 def test_faults_of_sums_are_told(text: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):

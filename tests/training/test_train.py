@@ -90,6 +90,8 @@ def test_another_training_in_the_folder_is_not_touched(make_config: Make, tmp_pa
     written = first.stat().st_mtime_ns
     assert agriseg.train(make_config(learn={"steps": 2}), out) == first
     assert first.stat().st_mtime_ns == written, "what is finished is not done again"
+    agriseg.train(make_config(learn={"steps": 2}, card={"licence": "MIT"}), out)
+    assert read_card(first).licence == "MIT", "the card alone is written again"
     other = make_config(learn={"steps": 3})
     with pytest.raises(OptionError, match="holds another training"):
         agriseg.train(other, out)
@@ -109,9 +111,7 @@ def test_another_training_in_the_folder_is_not_touched(make_config: Make, tmp_pa
 def test_each_architecture_learns(
     make_config: Make, tmp_path: Path, architecture: str, options: dict[str, Any]
 ) -> None:
-    path = make_config(
-        model={"architecture": architecture, "options": options}, learn={"steps": 2}
-    )
+    path = make_config(model={"architecture": architecture, "options": options}, learn={"steps": 2})
     assert agriseg.train(path, tmp_path / "out").exists()
 
 
@@ -140,6 +140,7 @@ def test_bfloat16_and_half_precision_weights(make_config: Make, tmp_path: Path) 
     ("changes", "said"),
     [
         ({"chips": {"batch": 1}, "model": {"architecture": "deeplabv3+"}}, "2 or more"),
+        ({"chips": {"batch": 1}}, "2 or more"),
         ({"chips": {"sise": 32}}, "did you mean size"),
         ({"chips": {"size": 40}}, "multiple of 32"),
         ({"bands": ["red", "blue?"]}, "no scene has 'blue'"),
@@ -158,6 +159,13 @@ def test_faults_are_told_before_the_first_step(
         agriseg.train(path, tmp_path / "out")
     assert "\n" not in str(fault.value)
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_a_loss_that_explodes_is_told(make_config: Make, tmp_path: Path) -> None:
+    path = make_config(learn={"rate": 1e30, "clip": 0.0, "warmup": 0.0})
+    with pytest.raises(OptionError, match="choose a smaller"):
+        agriseg.train(path, tmp_path / "out")
+    assert not (tmp_path / "out" / "tiny.safetensors").exists()
 
 
 def test_the_digest_is_that_of_what_changes_the_weights(make_config: Make) -> None:

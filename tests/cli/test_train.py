@@ -1,0 +1,67 @@
+"""`agriseg train`: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agriseg.cli.app import app
+from tests.training.conftest import make_config  # noqa: F401
+
+Make = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+def test_loss_and_iou_of_each_class_are_told(
+    make_config: Make,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    config, out = str(make_config()), str(tmp_path / "out")
+    done = CliRunner().invoke(app, ["train", config, "-o", out, "--json"])
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert Path(told["model"]).exists()
+    assert told["steps"] == 6
+    for word in ("loss", "IoU mean", "soil", "weed", "validation", "random weights"):
+        assert word in done.stderr
+    again = CliRunner().invoke(app, ["train", config, "-o", out])
+    assert "already there" in again.stderr
+    quiet = CliRunner().invoke(app, ["train", config, "-o", out, "--fresh", "-q"])
+    assert quiet.exit_code == 0
+    assert not quiet.output
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(
+    make_config: Make,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Slow: starts an interpreter that loads torch."""
+    config, out = str(make_config(learn={"steps": 5000})), tmp_path / "out"
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"sys.argv = ['agriseg', 'train', {config!r}, '-o', {str(out)!r}]; "
+        "from agriseg.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoint.pt").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.strip().endswith("stopped; the same command goes on from the last checkpoint")

@@ -1,0 +1,131 @@
+"""What a training starts from: models of agriseg's, encoders from elsewhere, and faults."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import save_file
+
+from agriseg.errors import OptionError
+from agriseg.legend import Legend
+from agriseg.models import BandInput, ModelCard, build_network, save_model
+from agriseg.training.weights import base_card, start_weights
+from tests.support import LEGEND
+from tests.training.conftest import TINY
+
+
+def card_of(*keys: str, legend: Legend = LEGEND) -> ModelCard:
+    return ModelCard(
+        "tiny", "unet", tuple(BandInput(key) for key in keys), legend, options=TINY,
+        chip_size=64, overlap=16,
+    )  # fmt: skip
+
+
+def torchvision_names(channels: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    encoder = smp.encoders.get_encoder("resnet18", in_channels=channels, weights=None)
+    return dict(encoder.state_dict())
+
+
+def test_a_model_keeps_bands_by_role_and_classes_by_name(tmp_path: Path) -> None:
+    base = card_of("red", "green")
+    old = build_network(base).eval()
+    path = save_model(tmp_path / "base.safetensors", base, old.state_dict())
+    legend = Legend.of(("weed", "#d81b60"), ("water", "#0000ff"), ("soil", "#966f4a"))
+    card = card_of("nir", "green", "red", legend=legend)
+    new = build_network(card).eval()
+    said = start_weights(new, card, str(path))
+    x = torch.randn(1, 2, 64, 64)
+    # An unknown band says nothing yet, so that the known network is there as it was.
+    wider = torch.stack([torch.randn(1, 64, 64), x[:, 1], x[:, 0]], 1)
+    with torch.inference_mode():
+        before, after = old(x), new(wider)
+    torch.testing.assert_close(after[:, 0], before[:, 2])
+    torch.testing.assert_close(after[:, 2], before[:, 0])
+    assert "green, red" in said
+    assert "weed, soil" in said
+    assert base_card(str(path)) == replace(
+        base, agriseg_version=base_card(str(path)).agriseg_version
+    )
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    base = card_of("red")
+    path = save_model(tmp_path / "base.safetensors", base, build_network(base).state_dict())
+    card = replace(base, options={**TINY, "decoder_channels": [32, 8, 8]})
+    with pytest.raises(OptionError, match="another network"):
+        start_weights(build_network(card), card, str(path))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("prefix", ["", "encoder.", "module."])
+def test_an_encoder_from_a_file_is_adapted_to_the_bands(
+    tmp_path: Path, suffix: str, prefix: str
+) -> None:
+    weights = {prefix + name: value for name, value in torchvision_names(3).items()}
+    weights[prefix + "fc.weight"] = torch.randn(10, 512)
+    path = tmp_path / f"encoder{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": weights}, path)
+    else:
+        save_file({name: value.contiguous() for name, value in weights.items()}, path)
+    card = card_of("nir", "red")
+    network = build_network(card)
+    start_weights(network, card, str(path))
+    stem = weights[f"{prefix}conv1.weight"]
+    found = network.encoder.conv1.weight.detach()
+    torch.testing.assert_close(found[:, 1], stem[:, 0] * 1.5)
+    torch.testing.assert_close(found[:, 0], stem.mean(1) * 1.5)
+    own = network.encoder.state_dict()["layer2.0.conv1.weight"]
+    torch.testing.assert_close(own, weights[f"{prefix}layer2.0.conv1.weight"])
+
+
+def test_timm_encoders_take_timm_names(tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(2)
+    weights = timm.create_model("resnet18", pretrained=False).state_dict()
+    path = tmp_path / "timm.safetensors"
+    save_file({name: value.contiguous() for name, value in weights.items()}, path)
+    card = replace(card_of("red", "nir"), options={"encoder_name": "tu-resnet18"})
+    network = build_network(card)
+    start_weights(network, card, str(path))
+    own = network.encoder.state_dict()["model.layer1.0.conv1.weight"]
+    torch.testing.assert_close(own, weights["layer1.0.conv1.weight"])
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return eval, ("__import__('pathlib').Path('owned').touch()",)
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"conv1.weight": _Evil()}))
+    card = card_of("red")
+    with pytest.raises(OptionError, match="plain weights") as fault:
+        start_weights(build_network(card), card, str(path))
+    assert "\n" not in str(fault.value)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save(dict(torch.nn.Conv2d(3, 8, 3).state_dict()), path)
+    card = card_of("red")
+    with pytest.raises(OptionError, match="fits 0% of the encoder"):
+        start_weights(build_network(card), card, str(path))
+
+
+def test_what_is_not_there_is_told() -> None:
+    with pytest.raises(OptionError, match="is not there"):
+        base_card("nowhere.safetensors")
+    with pytest.raises(OptionError, match="cannot be had from torchgeo"):
+        start_weights(build_network(card_of("red")), card_of("red"), "ResNet18_Weights.NOTHING")
