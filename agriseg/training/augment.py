@@ -98,6 +98,9 @@ class Augment(nn.Module):
                 of the chip.
         """
         image, valid, codes = self._move(batch)
+        if self._light and not bool(valid.all()):
+            # A blur must not carry what is not there into what is.
+            image = torch.where(valid, image, self.normalise.means)
         for change in self._light:
             image = change(image)
         present = batch["present"]

@@ -137,6 +137,7 @@ def train_plan(
             _fit(task, keeper, chips, held_out, config, numerics)
         finally:
             keeper.close()
+        task.to(numerics.device)  # Lightning brings it back to the CPU
         path, facts = _finish(plan, card, task, keeper, held_out, folder)
         keeper.tidy()
     if listener is not None:

@@ -38,7 +38,7 @@ def write_scenes(folder: Path, count: int = 4) -> Path:
         coarse = random.integers(0, 3, (SIDE // 16, SIDE // 16)).astype(np.uint8)
         labels = np.kron(coarse, np.ones((16, 16), np.uint8))
         noise = random.integers(0, 600, (5, SIDE, SIDE))
-        data = (1000 + 1500 * labels[None] + noise).astype(np.uint16)
+        data = (1000 + 1500 * labels[None].astype(np.uint16) + noise).astype(np.uint16)
         profile: dict[str, Any] = {
             "compress": "deflate", "predictor": 2, "tiled": True, "blockxsize": 256,
             "blockysize": 256,

@@ -172,3 +172,7 @@ def test_the_digest_is_that_of_what_changes_the_weights(make_config: Make) -> No
     plain = read_config(make_config()).digest
     assert read_config(make_config(card={"licence": "MIT"})).digest == plain
     assert read_config(make_config(learn={"seed": 1})).digest != plain
+
+
+def test_the_shipped_configuration_is_one() -> None:
+    assert read_config(ROOT / "configs" / "cwfid.yaml").name == "cwfid"
