@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from agriseg.errors import OptionError
 from agriseg.labels.config import DataSettings
 from agriseg.labels.split import SplitSettings
-from agriseg.labels.typed import Settings, checked, read_yaml
+from agriseg.settings import Settings, checked
 from agriseg.training.losses import parse_losses
+from agriseg.yaml_file import read_yaml
 
 __all__ = [
     "NEED_TWO",

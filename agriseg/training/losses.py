@@ -24,9 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agriseg.errors import OptionError
+from agriseg.errors import OptionError, nearest
 from agriseg.labels import Codes
-from agriseg.labels.typed import nearest
 
 __all__ = ["LOSSES", "LossOptions", "SetLoss", "boundary_weights", "parse_losses", "set_nll"]
 
