@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, Final, TypeVar
 
 from agriseg.errors import AgrisegError
+from agriseg.machine import keep_memory
 from agriseg.threads import in_order
 
 __all__ = ["in_processes"]
@@ -206,6 +207,7 @@ def _serve(pipe: Connection) -> None:
     # An exit like any other: folders of half a scene are taken away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.disable()
+    keep_memory()
     # The other end is gone: nobody waits for what is not done.
     with contextlib.suppress(EOFError, OSError):
         work = pickle.loads(pipe.recv_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import operator
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -158,3 +159,10 @@ def test_a_worker_that_draws_loads_little() -> None:
     assert "agriseg.simulate.field" in loaded
     heavy = {"geopandas", "matplotlib", "pandas", "pyogrio", "scipy", "shapely", "torch", "pytest"}
     assert not loaded & heavy
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep it")
+def test_a_worker_keeps_memory_for_the_next_array() -> None:
+    here = works.faults_of_large_arrays(10)  # where memory is given back
+    found = [faults for _, faults in in_processes(works.faults_of_large_arrays, [10], 1)]
+    assert 10 * found[0] < here
