@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
     from agriseg.simulate.verb import simulate
+    from agriseg.training.dry import dry_run
     from agriseg.training.verb import train
     from agriseg.vector import vectorize
     from agriseg.workflow import bench, segment
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "bench",
     "describe_scene",
+    "dry_run",
     "evaluate",
     "load_model",
     "open_scene",
@@ -59,6 +61,7 @@ _HOMES = {
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
     "agriseg.runs": ("Run", "read_run"),
     "agriseg.simulate": ("simulate",),
+    "agriseg.training.dry": ("dry_run",),
     "agriseg.training.verb": ("train",),
     "agriseg.vector": ("vectorize",),
     "agriseg.workflow": ("bench", "segment"),

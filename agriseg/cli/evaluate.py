@@ -37,9 +37,11 @@ def evaluate(
     part: Annotated[
         str | None,
         typer.Option(
-            help="Only scenes whose part is train, validation or test.", rich_help_panel="Reading"
+            help="Only what is for train, validation or test, as DATA or its training say.",
+            rich_help_panel="Reading",
         ),
     ] = None,
+    base: opt.Base = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option(
@@ -129,6 +131,8 @@ def evaluate(
     - `agriseg evaluate weeds.safetensors wheat.yaml --map crop=plant,weed=plant`
 
     - `agriseg evaluate new.safetensors fields.yaml old.safetensors --part test`
+
+    - `agriseg evaluate out/beet/beet.safetensors beet.yaml --part validation`
     """
     from agriseg.cli.evaluation_table import Bar, print_evaluation
     from agriseg.evaluation import evaluate as run_evaluate
@@ -144,6 +148,7 @@ def evaluate(
             labels=labels,
             renamed=renamed_by(mapping or []),
             part=part,
+            base=base,
             gsd_m=_sizes(gsd),
             watcher=watcher,
             tolerance_m=tolerance_m,

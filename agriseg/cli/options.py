@@ -30,6 +30,16 @@ Sensor = Annotated[
         rich_help_panel="Reading",
     ),
 ]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        help="Folder that paths in the YAML file start from. Default: the file's own.",
+        metavar="DIR",
+        rich_help_panel="Reading",
+        show_default=False,
+    ),
+]
 Scale = Annotated[
     float | None,
     typer.Option(

@@ -28,10 +28,25 @@ def train(
             "-o", "--out", help="Folder for all files. Default: out/NAME.", show_default=False
         ),
     ] = None,
+    base: opt.Base = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Train nothing: check data and labels, draw chips with their labels and the "
+            "split, time a step.",
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume/--fresh", help="Go on with a training that was stopped, or begin anew."
+        ),
+    ] = True,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report", help="Map whole validation scenes at the end, write the page."
         ),
     ] = True,
     trust_model: Annotated[
@@ -47,21 +62,35 @@ def train(
 ) -> None:
     """Train a model on scenes with labels, as one YAML file says.
 
-    OUT gets NAME.safetensors, the model with its card, for `agriseg segment --model`; metrics.csv
-    and tensorboard/ with loss and IoU over the steps; split.json, which pixels were for what; and
-    a checkpoint: the same command goes on where it was stopped, to the same weights.
+    OUT gets NAME.safetensors, the model with its card, for `agriseg segment --model`; report.html,
+    how good it is on whole scenes that it did not learn from; metrics.csv and tensorboard/ with
+    loss and IoU over the steps; split.json and split.png, which pixels were for what; and a
+    checkpoint: the same command goes on where it was stopped, to the same weights.
 
     Examples:
 
-    - `agriseg train configs/cwfid.yaml -o out/cwfid`
+    - `agriseg train fields.yaml --dry-run`
+
+    - `agriseg train configs/cwfid.yaml --base data -o out/cwfid`
 
     - `agriseg segment field.tif -o out --model out/cwfid/cwfid.safetensors`
     """
+    if dry_run:
+        _dry_run(config, out, base=base, trust=trust_model, quiet=quiet, as_json=as_json)
+        return
     from agriseg.training.verb import train as run_train
 
     listener = _Console(quiet)
     try:
-        path = run_train(config, out, resume=resume, listener=listener, trust=trust_model)
+        path = run_train(
+            config,
+            out,
+            base=base,
+            resume=resume,
+            report=report,
+            listener=listener,
+            trust=trust_model,
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -71,6 +100,23 @@ def train(
         print(f"already there: {path}", file=sys.stderr)
     if as_json:
         print(json.dumps({"model": str(path), **listener.ended}, indent=2))
+
+
+def _dry_run(
+    config: str, out: str | None, *, base: str | None, trust: bool, quiet: bool, as_json: bool
+) -> None:
+    from agriseg.cli.dry_run_table import plain_dry_run, print_dry_run
+    from agriseg.training.dry import dry_run
+
+    found = dry_run(config, out, base=base, trust=trust)
+    if as_json:
+        print(json.dumps(plain_dry_run(found), indent=2))
+    elif not quiet:
+        print_dry_run(found)
+    if found.faults:
+        if quiet:
+            print(found.faults[0], file=sys.stderr)
+        raise typer.Exit(2)
 
 
 class _Console:
@@ -83,6 +129,7 @@ class _Console:
         self._quiet = quiet
         self._progress: Progress | None = None
         self._told = 0.0
+        self._evaluates = False
         self.ended: dict[str, Any] = {}
 
     def begin(self, facts: dict[str, Any]) -> None:
@@ -114,17 +161,34 @@ class _Console:
     def validated(self, row: dict[str, Any], best: bool) -> None:
         loss = "-" if row["loss"] is None else f"{row['loss']:.3f}"
         iou = row.get("iou", {})
-        scores = ", ".join(
-            f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in iou.items()
-        )
-        words = f"; IoU {scores}{' (best)' if best else ''}" if iou else ""
+        words = f"; IoU {_scores(iou)}{' (best)' if best else ''}" if iou else ""
         self._say(f"  {row['step']:>7,}  loss {loss}{words}")
+
+    def evaluating(self, done: int, pixels: int) -> None:
+        if self._progress is None:
+            return
+        if not self._evaluates:
+            self._evaluates = True
+            task = self._progress.task_ids[0]
+            self._progress.update(task, total=pixels, completed=0, what="evaluate", unit="pixels")
+        self._progress.update(self._progress.task_ids[0], completed=done, loss="")
 
     def end(self, path: Path, facts: dict[str, Any]) -> None:
         self.close()
         self.ended = facts
+        scored = facts["scores"].get("validation", {})
+        if "iou_95" in scored:
+            low, high = scored["iou_95"]["mean"]
+            within = "" if low is None or high is None else f"; mean within {low:.3f} to {high:.3f}"
+            self._say(
+                f"  scores  {count_words(scored['scenes'], 'validation scene')} as segment maps "
+                f"them: IoU {_scores(scored['iou'])}{within}"
+            )
+        for note in facts["notes"]:
+            self._say(f"  note    {note}")
+        beside = ", report.html" if path.with_name("report.html").exists() else ""
         self._say(
-            f"  done    {path} in {time_words(facts['seconds'])}; temperature "
+            f"  done    {path}{beside} in {time_words(facts['seconds'])}; temperature "
             f"{facts['temperature']:.2f}"
         )
 
@@ -140,16 +204,24 @@ class _Console:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("  train"),
+            TextColumn("  {task.fields[what]}"),
             BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} {task.fields[unit]}"),
             TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )
         self._progress.start()
-        self._progress.add_task("train", total=steps, completed=first, loss="")
+        self._progress.add_task(
+            "", total=steps, completed=first, loss="", what="train", unit="steps"
+        )
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
+
+
+def _scores(iou: dict[str, float | None]) -> str:
+    return ", ".join(
+        f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in iou.items()
+    )

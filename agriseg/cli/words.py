@@ -15,7 +15,9 @@ __all__ = [
 
 
 def size_words(metres: float) -> str:
-    """A pixel size: `2.00 cm`, `10 m`."""
+    """A pixel size: `2.00 cm`, `10 m`, `0.11 mm`."""
+    if metres < 1e-3:
+        return f"{metres * 1000:.3g} mm"
     return f"{metres * 100:.3g} cm" if metres < 1 else f"{metres:.4g} m"
 
 

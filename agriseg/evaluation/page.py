@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,25 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agriseg.evaluation.page_pictures import draw_pictures, pictures_height
+from agriseg.raster.writer import write_bytes
 
 if TYPE_CHECKING:
     from agriseg.evaluation.result import Comparison, Evaluation
 
-__all__ = ["draw_evaluation", "size_label"]
+__all__ = ["INK", "PALE", "STYLE", "draw_evaluation", "evaluation_png", "size_label"]
 
-_INK, _PALE, _ACCENT, _OTHER = "#26302b", "#8a958f", "#2e6f57", "#c77d1a"
+INK, PALE, _ACCENT, _OTHER = "#26302b", "#8a958f", "#2e6f57", "#c77d1a"
 _DPI = 110
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.edgecolor": _PALE,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "axes.edgecolor": PALE,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -35,21 +37,34 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw_evaluation(found: Evaluation, path: str | Path) -> Path:
-    """Draw the page as a PNG, and give its path back."""
+    """Draw the page as a PNG, and give its path back.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = Path(path)
+    write_bytes(path, evaluation_png(found))
+    return path
+
+
+def evaluation_png(found: Evaluation, *, heading: bool = True) -> bytes:
+    """The page as a PNG in memory, with a heading or for a place that has its own."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    path = Path(path)
     pictures = found.pictures[:4]
-    with rc_context(_STYLE):
-        top, below = 8.4, pictures_height(pictures)
+    with rc_context(STYLE):
+        top, below = (8.4 if heading else 7.2), pictures_height(pictures)
         figure = Figure(figsize=(13, top + below), dpi=_DPI, facecolor="white")
         heights = [top, below] if pictures else [top]
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
         upper = parts[0, 0]
-        _heading(upper, found)
+        if heading:
+            _heading(upper, found)
         axes = upper.subplots(2, 3, width_ratios=[1.15, 1, 1])
-        upper.subplots_adjust(0.09, 0.075, 0.97, 0.8, wspace=0.42, hspace=0.48)
+        upper.subplots_adjust(
+            0.09, 0.63 / top, 0.97, 0.8 if heading else 0.95, wspace=0.42, hspace=0.48
+        )
         _scores(axes[0, 0], found)
         _confusion(axes[0, 1], found)
         _reliability(axes[0, 2], found)
@@ -63,10 +78,9 @@ def draw_evaluation(found: Evaluation, path: str | Path) -> Path:
             _scenes(axes[1, 2], found)
         if pictures:
             draw_pictures(parts[1, 0], found.matched, pictures)
-        beside = path.with_name(path.name + ".part")
-        figure.savefig(beside, format="png")
-    beside.replace(path)
-    return path
+        data = io.BytesIO()
+        figure.savefig(data, format="png")
+    return data.getvalue()
 
 
 def _heading(figure: Any, found: Evaluation) -> None:
@@ -78,7 +92,7 @@ def _heading(figure: Any, found: Evaluation) -> None:
     if found.pixels.truth_ha is not None:
         facts += f" ({found.pixels.truth_ha.sum():.3g} ha)"
     facts += f"; bars are 95 % intervals over {found.unit.words}"
-    figure.text(0.03, 0.92, facts, color=_PALE, va="top")
+    figure.text(0.03, 0.92, facts, color=PALE, va="top")
     figure.text(0.03, 0.895, "\n".join(textwrap.wrap(found.words, 135)), va="top", fontsize=11)
 
 
@@ -124,7 +138,7 @@ def _scores(axes: Any, found: Evaluation) -> None:
                         textcoords="offset points",
                         ha="center" if np.isfinite(v) else "left",
                         fontsize=8.5,
-                        color=_INK if np.isfinite(v) else _PALE,
+                        color=INK if np.isfinite(v) else PALE,
                     )
             place += 1
     axes.set_yticks(np.arange(len(names)), names)
@@ -159,7 +173,7 @@ def _confusion(axes: Any, found: Evaluation) -> None:
             ha="center",
             va="center",
             fontsize=11,
-            color="white" if value > 62 else _INK,
+            color="white" if value > 62 else INK,
         )
     axes.set_xticks(range(len(found.names)), [f"called\n{name}" for name in found.names])
     axes.set_yticks(range(len(labels)), labels)
@@ -174,7 +188,7 @@ def _reliability(axes: Any, found: Evaluation) -> None:
     there = one.pixels > 0
     share = one.pixels / max(one.pixels.sum(), 1)
     width = np.diff(one.edges)
-    axes.plot([0, 1], [0, 1], color=_PALE, linestyle="--", linewidth=1, label="as it should be")
+    axes.plot([0, 1], [0, 1], color=PALE, linestyle="--", linewidth=1, label="as it should be")
     axes.bar(
         one.edges[:-1],
         np.where(there, share, 0),
@@ -229,7 +243,7 @@ def _areas(axes: Any, found: Evaluation) -> None:
             va="center",
             textcoords="offset points",
             fontsize=8.5,
-            color=_INK,
+            color=INK,
         )
     axes.set_yticks(at, found.names)
     axes.set_ylim(len(at) - 0.5, -0.5)
@@ -319,7 +333,7 @@ def _differences(axes: Any, comparison: Comparison, found: Evaluation) -> None:
         np.append(getattr(by_class, part), getattr(mean, part)) for part in ("value", "low", "high")
     )
     at = np.arange(len(names))
-    axes.axvline(0, color=_PALE, linewidth=1)
+    axes.axvline(0, color=PALE, linewidth=1)
     axes.hlines(at, low, high, color=_ACCENT, alpha=0.45, linewidth=3)
     axes.plot(value, at, "o", color=_ACCENT, markersize=6.5)
     for place in at[np.isfinite(value)]:
@@ -357,7 +371,7 @@ def _series(axes: Any, found: Evaluation) -> None:
             textcoords="offset points",
             ha="center",
             fontsize=8,
-            color=_PALE,
+            color=PALE,
         )
         axes.axvline(x, color="#e6eae8", zorder=0)
     # A decade and more in logarithms, less from zero on.

@@ -13,7 +13,7 @@ from agriseg.evaluation.legends import match_legends
 from agriseg.evaluation.passes import EvaluateKeywords, Watcher, Work, run_pass
 from agriseg.evaluation.result import Evaluation
 from agriseg.evaluation.summary import compared, series_of
-from agriseg.labels import Codes, LabelledScene
+from agriseg.labels import Codes, LabelledScene, Material, chosen
 from agriseg.models import Predictor, check_predictor, load_model
 
 __all__ = ["EvaluateKeywords", "LabelledData", "Watcher", "evaluate"]
@@ -44,6 +44,7 @@ def evaluate(
     labels: str | Path | None = None,
     renamed: Mapping[str, str] | None = None,
     part: str | None = None,
+    base: str | Path | None = None,
     gsd_m: Sequence[float] = (),
     watcher: Watcher | None = None,
     **options: Unpack[EvaluateKeywords],
@@ -62,7 +63,9 @@ def evaluate(
         labels: The labels of `data`, where that is a scene.
         renamed: Classes of model or data, by name, to the class that they are scored as, such as
             `{"crop": "plant", "weed": "plant"}`; others meet by equal names.
-        part: Only scenes that are set apart for "train", "validation" or "test".
+        part: Only what is for "train", "validation" or "test": scenes that are set apart so, or of
+            the config of a training, the scenes and blocks that it keeps for that.
+        base: The folder that paths in a YAML file start from; by default the file's own.
         gsd_m: Pixel sizes in metres, at which it is done again.
         watcher: Hears of progress.
         **options: `tolerance_m`: how far borders may be off; by default two pixels. `chip, overlap,
@@ -78,8 +81,10 @@ def evaluate(
         raise TypeError(f"evaluate() has no option {unknown[0]!r}")
     one = _predictor(model, options)
     other = None if against is None else _predictor(against, options)
-    material = _material(data, labels, one)
-    scenes = _part(material, part)
+    material = _material(data, one, labels=labels, part=part, base=base)
+    scenes = tuple(material.scenes)
+    if not scenes:
+        raise LabelError("the data hold no labelled scene; give at least one")
     # Every pixel size is checked before the first pass.
     sizes = [at_gsd(scenes, size) for size in gsd_m]
     both = {name for each in (one, other) if each is not None for name in each.card.legend.names}
@@ -109,38 +114,27 @@ def _predictor(model: str | Path | Predictor, options: EvaluateKeywords) -> Pred
 
 
 def _material(
-    data: LabelledData | str | Path, labels: str | Path | None, predictor: Predictor
+    data: LabelledData | str | Path,
+    predictor: Predictor,
+    *,
+    labels: str | Path | None,
+    part: str | None,
+    base: str | Path | None,
 ) -> LabelledData:
     if not isinstance(data, str | Path):
-        return data
+        if part is None:
+            return data
+        parts = getattr(data, "parts", ())
+        return chosen(Material(tuple(data.scenes), data.codes, tuple(data.notes), parts), part)
     from agriseg.labels.read_data import read_data
 
     legend = predictor.card.legend
     if Path(data).is_dir():
-        return read_data(data, labels=labels)  # a simulated folder states its own classes
+        # A simulated folder states its own classes.
+        return read_data(data, labels=labels, part=part)
     if labels is not None:
         try:
-            return read_data(data, labels=labels)
+            return read_data(data, labels=labels, part=part)
         except LabelError:  # they state none: those of the model are meant
             pass
-    return read_data(data, labels=labels, legend=legend)
-
-
-def _part(material: LabelledData, part: str | None) -> tuple[LabelledScene, ...]:
-    scenes = tuple(material.scenes)
-    if part is not None:
-        parts = getattr(material, "parts", (None,) * len(scenes))
-        scenes = tuple(one for one, mine in zip(scenes, parts, strict=True) if mine == part)
-        if not scenes:
-            there = sorted({str(mine) for mine in parts if mine is not None})
-            raise LabelError(
-                f"no scene is set apart for {part!r}; "
-                + (
-                    f"there are {', '.join(there)}"
-                    if there
-                    else "give the data a part: in the file"
-                )
-            )
-    if not scenes:
-        raise LabelError("the data hold no labelled scene; give at least one")
-    return scenes
+    return read_data(data, labels=labels, legend=legend, part=part, base=base)

@@ -2,6 +2,7 @@
 
 from agriseg.labels.check import Findings, check_material, check_survey
 from agriseg.labels.codes import IGNORE, Codes
+from agriseg.labels.division import chosen, part_of
 from agriseg.labels.labelled import LabelledReader, LabelledScene, LabelReader, Labels
 from agriseg.labels.material import Material, open_material
 from agriseg.labels.read_data import read_data
@@ -22,8 +23,10 @@ __all__ = [
     "Survey",
     "check_material",
     "check_survey",
+    "chosen",
     "make_split",
     "open_material",
+    "part_of",
     "read_data",
     "survey",
 ]

@@ -235,11 +235,17 @@ class Chips:
 
     def batch(self, step: int, purpose: str = "training") -> dict[str, Tensor]:
         """The batch of a step (see `stack`); the same whenever it is asked for."""
+        return stack(self.samples(step, purpose))
+
+    def samples(self, step: int, purpose: str = "training") -> list[dict[str, Any]]:
+        """The chips of a step, each with the name of its scene."""
         random = np.random.default_rng([self._seed, _PURPOSES[purpose], step])
         samples = []
         for scene in random.choice(len(self._choice), self._batch, p=self._choice):
-            samples.append(self._datasets[scene][self._samplers[scene].draw(random)])
-        return stack(samples)
+            dataset = self._datasets[scene]
+            sample = dataset[self._samplers[scene].draw(random)]
+            samples.append({**sample, "name": dataset.part.name})
+        return samples
 
 
 def stack(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:

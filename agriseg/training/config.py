@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from agriseg.errors import OptionError
 from agriseg.labels.config import DataSettings
+from agriseg.labels.division import CHIP_SIZE
 from agriseg.labels.split import SplitSettings
 from agriseg.settings import Settings, checked
 from agriseg.training.losses import parse_losses
@@ -94,7 +95,7 @@ class ChipConfig(_Strict):
         threads: That read ahead of the network.
     """
 
-    size: int = Field(default=256, ge=16, le=8192)
+    size: int = Field(default=CHIP_SIZE, ge=16, le=8192)
     batch: int = Field(default=8, ge=1, le=4096)
     gsd_m: float | tuple[float, float] | None = None
     rare: Share = 0.5

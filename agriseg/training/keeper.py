@@ -37,6 +37,9 @@ class Listener(Protocol):
     def validated(self, row: Row, best: bool) -> None:
         """After each validation."""
 
+    def evaluating(self, done: int, pixels: int) -> None:
+        """While the written model maps the validation scenes: so many of their pixels are done."""
+
     def end(self, path: Path, facts: dict[str, Any]) -> None:
         """The model is written."""
 
@@ -51,6 +54,8 @@ class Keeper(pl.Callback):
         listener: Who is told, or None.
     """
 
+    CHECKPOINT = "checkpoint.pt"
+
     def __init__(self, folder: Path, digest: str, card: str, listener: Listener | None) -> None:
         self.history: list[Row] = []
         self.best: float | None = None
@@ -62,7 +67,7 @@ class Keeper(pl.Callback):
 
     @property
     def checkpoint(self) -> Path:
-        return self._folder / "checkpoint.pt"
+        return self._folder / self.CHECKPOINT
 
     @property
     def best_weights(self) -> Path:

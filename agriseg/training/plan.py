@@ -10,6 +10,7 @@ import numpy as np
 from agriseg.errors import LabelError
 from agriseg.labels import (
     Codes,
+    Findings,
     Material,
     Split,
     Survey,
@@ -19,15 +20,12 @@ from agriseg.labels import (
     open_material,
     survey,
 )
+from agriseg.labels.division import cell_of
 from agriseg.labels.split import PARTS
 from agriseg.training.config import TrainConfig
 from agriseg.training.parts import ScenePart
 
-__all__ = ["Plan", "make_plan"]
-
-# Chips are drawn by what is labelled around: in cells of at most half a chip.
-_CELLS_A_CHIP = 4
-_CELL_PIXELS = (16, 128)
+__all__ = ["Looked", "Plan", "look_at_data", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -36,47 +34,86 @@ class Plan:
 
     Args:
         config: What was asked for.
-        codes: What the numbers in labels mean.
+        base: The folder that its paths are relative to.
+        material: All scenes.
+        survey: What their labels hold, in the cells of the split.
+        split: Which pixels are for what.
         training: What is learned from.
         validation: What is not, and tells how good the model is; may be empty.
         notes: What a person should know.
-        split: Which parts are for what, where it was drawn.
     """
 
     config: TrainConfig
-    codes: Codes
+    base: Path
+    material: Material
+    survey: Survey
+    split: Split
     training: tuple[ScenePart, ...]
     validation: tuple[ScenePart, ...]
     notes: tuple[str, ...] = ()
-    split: Split | None = None
+
+    @property
+    def codes(self) -> Codes:
+        """What the numbers in labels mean."""
+        return self.material.codes
 
 
-def make_plan(config: TrainConfig, base: Path) -> Plan:
-    """Open the data, see what is labelled, and divide it.
+@dataclass(frozen=True)
+class Looked:
+    """What is known of the data before they are divided.
+
+    Args:
+        material: All scenes.
+        survey: What their labels hold; None where a fault forbids to look.
+        findings: Faults and notes.
+    """
+
+    material: Material
+    survey: Survey | None
+    findings: Findings
+
+
+def look_at_data(config: TrainConfig, base: Path) -> Looked:
+    """Open the data and look at them, at all faults before the first is told.
 
     Args:
         config: What is asked for.
         base: The folder that its paths are relative to.
 
     Raises:
-        AgrisegError: Data, labels or the division cannot be used.
+        AgrisegError: They cannot even be opened.
     """
     material = open_material(config.data, config.legend, base=base)
     needed = [band.role for band in config.bands if band.required]
-    looked = check_material(material, needed)
-    looked.refuse()
-    low, high = _CELL_PIXELS
-    cell = min(max(config.chips.size // _CELLS_A_CHIP, low), high)
-    found = survey(material, cell)
-    counted = check_survey(found)
-    counted.refuse()
+    findings = check_material(material, needed)
+    if findings.faults:
+        return Looked(material, None, findings)
+    counted = survey(material, cell_of(config.chips.size))
+    return Looked(material, counted, findings + check_survey(counted))
+
+
+def make_plan(config: TrainConfig, base: Path, looked: Looked | None = None) -> Plan:
+    """Open the data, see what is labelled, and divide it.
+
+    Args:
+        config: What is asked for.
+        base: The folder that its paths are relative to.
+        looked: What `look_at_data` found, where it was done.
+
+    Raises:
+        AgrisegError: Data, labels or the division cannot be used.
+    """
+    looked = looked or look_at_data(config, base)
+    looked.findings.refuse()
+    material, found = looked.material, looked.survey
+    assert found is not None, "without faults the labels were counted"
     split = make_split(material, found, chip=config.chips.size, settings=config.split)
     training = _parts(material, found, split, PARTS["train"])
     if not training:
         raise LabelError("no labelled pixel is left for training; label more, or change the split")
     validation = _parts(material, found, split, PARTS["validation"])
-    notes = (*looked.notes, *counted.notes, *split.notes)
-    return Plan(config, material.codes, training, validation, notes, split)
+    notes = (*looked.findings.notes, *split.notes)
+    return Plan(config, base, material, found, split, training, validation, notes)
 
 
 def _parts(material: Material, found: Survey, split: Split, number: int) -> tuple[ScenePart, ...]:

@@ -15,64 +15,55 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from agriseg._version import __version__
 from agriseg.errors import OptionError, OutputError
-from agriseg.models import (
-    ModelCard,
-    build_network,
-    read_card,
-    read_weights,
-    resolve_numerics,
-    save_model,
-)
+from agriseg.models import ModelCard, read_card, read_weights, resolve_numerics, save_model
 from agriseg.raster.writer import write_bytes
-from agriseg.training.augment import Augment, Normalise
-from agriseg.training.card import draft_card, training_facts, with_statistics
+from agriseg.training.card import draft_card
 from agriseg.training.checkpoint import read_checkpoint
-from agriseg.training.chips import Chips, Zoom
-from agriseg.training.config import AugmentConfig, TrainConfig, read_config
+from agriseg.training.chips import Chips
+from agriseg.training.config import TrainConfig, read_config
+from agriseg.training.finish import evaluate_part, finish
 from agriseg.training.keeper import Keeper, Listener
-from agriseg.training.parts import class_shares
+from agriseg.training.page import Page, write_page
 from agriseg.training.pixels import PixelStore
 from agriseg.training.plan import Plan, make_plan
-from agriseg.training.statistics import band_statistics, fit_temperature
+from agriseg.training.start import chips_of, first_task, measured_card
 from agriseg.training.stream import Batches
 from agriseg.training.task import Task
 from agriseg.training.validation import validation_batches
-from agriseg.training.weights import base_card, start_weights
 
-__all__ = ["train", "train_plan"]
-
-_STATISTICS_CHIPS = 256
-_TEMPERATURE_PIXELS = 200_000
-_STILL = AugmentConfig(
-    turns=False, scale=(1, 1), brightness=0, band_brightness=0, gamma=0, shadow=0, noise=0, blur=0,
-    band_dropout=0,
-)  # fmt: skip
+__all__ = ["given", "make_folder", "train", "train_plan"]
 
 
 def train(
     config: str | Path | TrainConfig,
     out: str | Path | None = None,
     *,
+    base: str | Path | None = None,
     resume: bool = True,
+    report: bool = True,
     listener: Listener | None = None,
     trust: bool = False,
 ) -> Path:
     """Train a model as a configuration says, and write its file.
 
     What was done goes to the folder `out`: metrics.csv, tensorboard/, split.json, config.yaml, and
-    a checkpoint from which the same call goes on after it was stopped, to the same weights.
+    a checkpoint from which the same call goes on after it was stopped, to the same weights. At the
+    end whole validation scenes are mapped by the written model; evaluation.json, report.html and
+    the model's card say how good it is.
 
     Args:
         config: A YAML file, as in configs/, or what `read_config` makes of one.
         out: Folder; by default out/NAME.
+        base: The folder that paths of data start from; by default that of the configuration.
         resume: Go on with a training that was stopped; else begin anew.
+        report: Evaluate whole scenes at the end, and write the page; else the card's scores are
+            those of the validation chips.
         listener: Is told how it goes on.
         trust: Allow an architecture that is code outside agriseg (a dotted path).
 
@@ -82,15 +73,27 @@ def train(
     Raises:
         AgrisegError: The configuration, the data or the labels cannot be used; before any step.
     """
-    base = Path() if isinstance(config, TrainConfig) else Path(config).parent
-    settings = config if isinstance(config, TrainConfig) else read_config(config)
-    folder = Path(out) if out is not None else Path("out") / settings.name
+    settings, start, folder = given(config, out, base)
     done = _finished(folder, settings, resume)
     if done is not None:
         return done
-    return train_plan(
-        make_plan(settings, base), folder, resume=resume, listener=listener, trust=trust
-    )
+    plan = make_plan(settings, start)
+    return train_plan(plan, folder, resume=resume, report=report, listener=listener, trust=trust)
+
+
+def given(
+    config: str | Path | TrainConfig, out: str | Path | None, base: str | Path | None
+) -> tuple[TrainConfig, Path, Path]:
+    """The configuration, the folder that its paths start from, and the folder of the training.
+
+    Raises:
+        OptionError: The configuration is none, or `base` is not there.
+    """
+    settings = config if isinstance(config, TrainConfig) else read_config(config)
+    if base is None:
+        base = Path() if isinstance(config, TrainConfig) else Path(config).parent
+    folder = Path(out) if out is not None else Path("out") / settings.name
+    return settings, Path(base), folder
 
 
 def train_plan(
@@ -98,6 +101,7 @@ def train_plan(
     folder: Path,
     *,
     resume: bool = True,
+    report: bool = True,
     listener: Listener | None = None,
     trust: bool = False,
 ) -> Path:
@@ -107,48 +111,49 @@ def train_plan(
     scenes = {id(p.labelled): p.labelled for p in (*plan.training, *plan.validation)}
     card = draft_card(config, plan.codes, [p.labelled for p in plan.training])
     numerics = resolve_numerics(engine="torch", precision=config.learn.precision)
+    started = time.monotonic()
     with (
         PixelStore(list(scenes.values()), card.keys, config.chips.memory_gb * 1e9) as store,
         _quiet(),
     ):
-        chips = Chips(
-            plan.training,
-            plan.codes,
-            store,
-            Zoom.of(config.chips, config.augment),
-            batch=config.chips.batch,
-            rare=config.chips.rare,
-            seed=config.learn.seed,
-        )
+        chips = chips_of(plan, store)
         if state is None:
-            card = _measured(card, chips, config)
+            card = measured_card(card, chips, config)
         else:
             card = ModelCard.from_json(state["card"])
-        task, start = _task(plan, card, trust=trust)
+        task, start = first_task(plan, card, trust=trust)
         keeper = Keeper(folder, config.digest, card.to_json(), listener)
         if state is not None:
             task.restore(state)
             keeper.restore(state)
+        facts = _facts(plan, card, task, start, numerics, store)
         if listener is not None:
-            listener.begin(_facts(plan, card, task, start, numerics, store))
+            listener.begin(facts)
         held_out = validation_batches(plan, store)
-        started = time.monotonic()
         try:
             _fit(task, keeper, chips, held_out, config, numerics)
         finally:
             keeper.close()
         task.to(numerics.device)  # Lightning brings it back to the CPU
-        path, facts = _finish(plan, card, task, keeper, held_out, folder)
-        keeper.tidy()
+        path, card = finish(plan, card, task, keeper, held_out, folder)
+    notes: tuple[str, ...] = ()
+    if report:
+        # Memory that the pixels took is free again.
+        card, found, notes = evaluate_part(plan, path, card, folder, listener, trust=trust)
+        write_page(Page(plan, card, keeper.history, facts, found, notes), path)
+    keeper.tidy()
     if listener is not None:
-        listener.end(path, {**facts, "seconds": time.monotonic() - started})
+        end = {"scores": card.scores, "temperature": card.temperature, "steps": task.steps_done}
+        end |= {"notes": list(notes)}
+        listener.end(path, {**end, "seconds": time.monotonic() - started})
     return path
 
 
 def _finished(folder: Path, config: TrainConfig, resume: bool) -> Path | None:
     """The model file, where this very training left it."""
     path = folder / f"{config.name}.safetensors"
-    if not resume or not path.exists():
+    # What it goes on from is dropped last of all.
+    if not resume or not path.exists() or (folder / Keeper.CHECKPOINT).exists():
         return None
     card = read_card(path)
     if card.training.get("digest") != config.digest:
@@ -174,6 +179,18 @@ def _another(folder: Path) -> OptionError:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a training.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); check the path") from error
+
+
 def _prepare_folder(folder: Path, plan: Plan, resume: bool) -> dict[str, Any] | None:
     """Make it, with what is planned in it; what a stopped training left there, if any.
 
@@ -182,10 +199,7 @@ def _prepare_folder(folder: Path, plan: Plan, resume: bool) -> dict[str, Any] | 
         OutputError: It cannot be written to.
     """
     config = plan.config
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); check the path") from error
+    make_folder(folder)
     mine = Keeper(folder, "", "", None)
     state = None
     if resume:
@@ -201,51 +215,8 @@ def _prepare_folder(folder: Path, plan: Plan, resume: bool) -> dict[str, Any] | 
     plain["legend"] = {label.name: label.color for label in plan.codes.legend}
     text = f"# What agriseg {__version__} trained.\n" + yaml.safe_dump(plain, sort_keys=False)
     write_bytes(folder / "config.yaml", text.encode())
-    if plan.split is not None:
-        write_bytes(folder / "split.json", plan.split.to_json().encode())
+    write_bytes(folder / "split.json", plan.split.to_json().encode())
     return state
-
-
-def _measured(card: ModelCard, chips: Chips, config: TrainConfig) -> ModelCard:
-    """The card with the constants of training chips; a known network keeps those it knows."""
-    base = base_card(config.model.init)
-    kept = frozenset(card.keys) & frozenset(base.keys if base is not None else ())
-    if kept == set(card.keys):
-        return card
-    count = -(-_STATISTICS_CHIPS // config.chips.batch)
-    batches = (chips.batch(step, "statistics") for step in range(count))
-    return with_statistics(card, *band_statistics(batches, len(card.bands)), kept)
-
-
-def _task(plan: Plan, card: ModelCard, *, trust: bool) -> tuple[Task, str]:
-    config = plan.config
-    pl.seed_everything(config.learn.seed, verbose=False)
-    network = build_network(card, trust=trust)
-    start = start_weights(network, card, config.model.init)
-    normalise = Normalise(torch.from_numpy(card.means), torch.from_numpy(card.stds))
-    optional = torch.tensor([not band.required for band in card.bands])
-    size = config.chips.size
-    augment = Augment(config.augment, size, normalise, optional)
-    prepare = Augment(_STILL, size, normalise, optional)
-    weights = _class_weights(plan)
-    return Task(network, plan.codes, config.learn, augment, prepare, weights), start
-
-
-def _class_weights(plan: Plan) -> Tensor | None:
-    asked = plan.config.learn.class_weights
-    names = plan.codes.legend.names
-    if asked == "none":
-        return None
-    if isinstance(asked, dict):
-        unknown = sorted(set(asked) - set(names))
-        if unknown:
-            raise OptionError(
-                f"learn.class_weights: {unknown[0]!r} is no class; they are {', '.join(names)}"
-            )
-        return torch.tensor([float(asked.get(name, 1.0)) for name in names])
-    shares = torch.from_numpy(class_shares(list(plan.training), plan.codes)).float()
-    weights = shares.clamp_min(1e-4).rsqrt()
-    return weights / (weights * shares).sum()
 
 
 def _fit(
@@ -300,60 +271,6 @@ class _Listed(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self._batches[index]
-
-
-def _finish(
-    plan: Plan,
-    card: ModelCard,
-    task: Task,
-    keeper: Keeper,
-    held_out: list[dict[str, Tensor]],
-    folder: Path,
-) -> tuple[Path, dict[str, Any]]:
-    """Write the best weights with their card."""
-    state = read_checkpoint(keeper.best_weights)
-    if state is None:
-        raise OutputError(f"{keeper.best_weights} is gone; begin anew with --fresh")
-    network: nn.Module = task.kept_model
-    network.load_state_dict(state["weights"])
-    temperature, scores = _validated(task, held_out)
-    config = plan.config
-    facts = {
-        **training_facts(config, plan.training, plan.validation, plan.codes),
-        "digest": config.digest,
-        "steps": task.steps_done,
-    }
-    card = replace(card, temperature=temperature, training=facts, scores=scores)
-    weights = {
-        name: value.half() if config.card.half and value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    path = save_model(folder / f"{config.name}.safetensors", card, weights)
-    return path, {"scores": scores, "temperature": temperature, "steps": task.steps_done}
-
-
-def _validated(task: Task, held_out: list[dict[str, Tensor]]) -> tuple[float, dict[str, Any]]:
-    """Temperature and scores of the kept weights on the validation chips."""
-    if not held_out:
-        return 1.0, {}
-    task.eval()
-    generator = torch.Generator().manual_seed(task.learn.seed)
-    share = _TEMPERATURE_PIXELS / sum(batch["codes"].numel() for batch in held_out)
-    some, allowed = [], []
-    with torch.inference_mode():
-        for batch in held_out:
-            here = {key: value.to(task.device) for key, value in batch.items()}
-            logits, codes = task.predict_logits(here)
-            task.count(logits, codes)
-            flat, table = logits.movedim(1, -1).cpu(), task.criterion.allowed.cpu()
-            may = table[codes.cpu().long()]
-            chosen = (torch.rand(codes.shape, generator=generator) < share) & ~may.all(-1)
-            some.append(flat[chosen])
-            allowed.append(may[chosen])
-    iou = task.take_scores()
-    rounded = {name: None if v is None else round(v, 4) for name, v in iou.items()}
-    scores = {"validation": {"iou": rounded, "chips": sum(len(b["codes"]) for b in held_out)}}
-    return fit_temperature(torch.cat(some), torch.cat(allowed)), scores
 
 
 def _facts(

@@ -14,11 +14,11 @@ from agriseg.models.inputs import network_input
 from agriseg.raster import Pixels
 from agriseg.training.augment import Augment, Normalise
 from agriseg.training.config import AugmentConfig
-from agriseg.training.verb import _STILL
+from agriseg.training.start import STILL as NOTHING
 from tests.support import LEGEND
 
 SIZE = 32
-STILL = _STILL.model_dump()
+STILL = NOTHING.model_dump()
 
 
 def augment(size: int = SIZE, **changes: Any) -> Augment:
