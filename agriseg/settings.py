@@ -65,7 +65,7 @@ def _line(model: type[BaseModel], fault: Any) -> str:
     if kind == "extra_forbidden":
         return f"{place} is no key here; {nearest(fault['loc'][-1], _keys(model, fault['loc']))}"
     if kind == "missing":
-        return f"{place} is missing; give it"
+        return f"{place} is missing; give it{_example(model, fault['loc'])}"
     if kind == "union_tag_invalid":
         tag = context["tag"]
         expected = re.findall(r"'([^']*)'", context["expected_tags"])
@@ -138,17 +138,27 @@ def _plain(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[int | str
         if len(kinds) > 1 and (part in _PLAIN_TAGS or "[" in part):
             continue
         models = [kind for kind in kinds if _is_model(kind)]
+        tagged = [kind for kind in models if _tag(kind) == part]
         holders = [kind for kind in models if part in _names(kind)]
-        if holders:
+        if len(models) > 1 and tagged:
+            # A tag may be called as a key of its model is.
+            kinds = list(tagged)
+        elif holders:
             plain.append(part)
             kinds = [
                 inner for kind in holders for inner in _alternatives(_field(kind, part).annotation)
             ]
-        elif any(_tag(kind) == part for kind in models):
-            kinds = [kind for kind in models if _tag(kind) == part]
+        elif tagged:
+            kinds = list(tagged)
         elif any(typing.get_origin(kind) in (dict, Mapping) for kind in kinds) or (models and last):
             plain.append(part)
     return plain
+
+
+def _example(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """How a key of the outermost model could look, where the model knows."""
+    field = model.model_fields.get(str(loc[0])) if len(loc) == 1 else None
+    return f", such as {loc[0]}: {field.examples[0]}" if field and field.examples else ""
 
 
 def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -50,6 +50,8 @@ def read_yaml(path: Path, example: str, *, flat: bool = False) -> dict[str, Any]
         mark = getattr(error, "problem_mark", None)
         line = f" on line {mark.line + 1}" if mark else ""
         said = getattr(error, "problem", None) or "it cannot be parsed"
+        if "got '?'" in said:
+            said += "; a word with a question mark needs quotes"
         raise OptionError(f"{where} is not YAML{line} ({said}); {example}") from error
 
 

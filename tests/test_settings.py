@@ -24,15 +24,21 @@ class Dog(Settings):
     tricks: tuple[str, ...] = ()
 
 
+class Fish(Settings):
+    kind: Literal["tank"]
+    tank: str
+    size: int = 1
+
+
 class Learn(Settings):
     rate: float = 0.1
 
 
 class Home(Settings):
-    street: str
+    street: str = Field(examples=["Elm"])
     learn: Learn = Learn()
     mode: Literal["min", "max"] = "min"
-    pets: tuple[Annotated[Cat | Dog, Field(discriminator="kind")], ...] = ()
+    pets: tuple[Annotated[Cat | Dog | Fish, Field(discriminator="kind")], ...] = ()
     keeper: Cat | None = None
 
 
@@ -40,7 +46,7 @@ class Home(Settings):
     ("values", "said"),
     [
         ({"stret": "a"}, "stret is no key here; did you mean street?"),
-        ({}, "street is missing; give it"),
+        ({}, "street is missing; give it, such as street: Elm"),
         ({"street": 3}, "street is 3; a word or text is needed"),
         ({"street": "a", "learn": {"rat": 1}}, "learn.rat is no key here; did you mean rate?"),
         ({"street": "a", "learn": {"rate": "fast"}}, "learn.rate is 'fast'; a number is needed"),
@@ -60,6 +66,10 @@ class Home(Settings):
         (
             {"street": "a", "pets": [{"kind": "cat", "names": {"tom": "x"}}]},
             "pets[0].names.tom is 'x'; a whole number is needed",
+        ),
+        (
+            {"street": "a", "pets": [{"kind": "tank", "tank": "b", "size": "c"}]},
+            "pets[0].size is 'c'; a whole number is needed",
         ),
         ({"street": "a", "keeper": {"kind": "cat", "live": 3}}, "keeper.live is no key here; did"),
     ],
@@ -119,3 +129,10 @@ def test_nested_values_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text('a: {b: [1, 2.5], "#ff0000": weed, 0: soil}\n')
     assert read_yaml(path, "a: 1") == {"a": {"b": [1, 2.5], "#ff0000": "weed", 0: "soil"}}
+
+
+def test_a_question_mark_needs_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text("bands: [red, nir?]\n")
+    with pytest.raises(OptionError, match="on line 1 .*question mark needs quotes"):
+        read_yaml(path, "a: b")

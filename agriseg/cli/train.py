@@ -108,7 +108,13 @@ def _dry_run(
     from agriseg.cli.dry_run_table import plain_dry_run, print_dry_run
     from agriseg.training.dry import dry_run
 
-    found = dry_run(config, out, base=base, trust=trust)
+    listener = _Console(quiet)
+    try:
+        found = dry_run(config, out, base=base, trust=trust)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        listener.close()
     if as_json:
         print(json.dumps(plain_dry_run(found), indent=2))
     elif not quiet:
@@ -130,9 +136,13 @@ class _Console:
         self._progress: Progress | None = None
         self._told = 0.0
         self._evaluates = False
+        self._status = self._console.status("  looking at data and labels")
+        if self._console.is_terminal and not quiet:
+            self._status.start()
         self.ended: dict[str, Any] = {}
 
     def begin(self, facts: dict[str, Any]) -> None:
+        self._status.stop()
         scenes = count_words(facts["scenes"], "scene")
         held_out = count_words(facts["validation_scenes"], "scene")
         encoder = facts["options"].get("encoder_name", "")
@@ -194,6 +204,7 @@ class _Console:
 
     def close(self) -> None:
         """Take the bar off the screen."""
+        self._status.stop()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

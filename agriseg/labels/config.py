@@ -244,8 +244,10 @@ class DataSettings(Settings):
         data: Where scenes and labels are.
     """
 
-    legend: LegendSetting
-    data: tuple[DataEntry, ...] = Field(min_length=1)
+    legend: LegendSetting = Field(examples=['{soil: "#a6784f", crop: "#2ca02c"}'])
+    data: tuple[DataEntry, ...] = Field(
+        min_length=1, examples=["[{kind: scenes, scenes: flights/*.tif, labels: labels/*.gpkg}]"]
+    )
 
     model_config = Settings.model_config | {"arbitrary_types_allowed": True}
 

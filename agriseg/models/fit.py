@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from agriseg.models.card import BandInput
     from agriseg.raster import Scene
 
-__all__ = ["check_fit"]
+__all__ = ["GSD_FACTOR", "check_fit"]
 
-_GSD_FACTOR = 2.0
+GSD_FACTOR = 2.0
 """How far outside the trained range the GSD may lie: plants look twice or half as large."""
 _WAVELENGTH_NM = 30.0
 """Beyond this a band sees something else: the red edge rises from red to nir within 60 nm."""
@@ -96,7 +96,7 @@ def _gsd(card: ModelCard, scene: Scene, ignore: bool) -> list[str]:
             f"the pixels of {scene.name} are {_length(gsd)} across, "
             f"model {card.name!r} was made for {_span(card.gsd_m)}"
         )
-        if not low / _GSD_FACTOR <= gsd <= high * _GSD_FACTOR and not ignore:
+        if not low / GSD_FACTOR <= gsd <= high * GSD_FACTOR and not ignore:
             raise ModelError(f"{words}; {_gsd_fix(gsd, low, high)}")
         # A rounded GSD on the limit itself is within.
         if not low * 0.999 <= gsd <= high * 1.001:

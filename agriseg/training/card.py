@@ -80,7 +80,8 @@ def _band(band: Any, scenes: Sequence[LabelledScene], base: ModelCard | None) ->
     lacking = next((s.scene.name for s in scenes if not s.scene.has(band.role)), None)
     if band.required and lacking is not None:
         raise OptionError(
-            f"bands: {lacking} lacks {band.role}; write {band.role}? for a band that may be missing"
+            f"bands: {lacking} lacks {band.role}; write '{band.role}?' for a band that may be "
+            "missing"
         )
     told = [b.wavelength_nm for b in (s.band(band.role) for s in having) if b.wavelength_nm]
     middle = sum(ROLES[band.role.partition("@")[0]]) / 2 if not told else median(told)

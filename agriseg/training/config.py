@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from agriseg.errors import OptionError
 from agriseg.labels.config import DataSettings
@@ -239,14 +240,23 @@ class TrainConfig(DataSettings):
         card: What the model file says besides.
     """
 
-    name: str = Field(default="model", pattern=r"^[\w.+-]+$")
-    bands: Bands
+    name: str = "model"
+    bands: Bands = Field(examples=['[red, green, "nir?"]'])
     split: SplitSettings = SplitSettings()
     model: ModelConfig = ModelConfig()
     chips: ChipConfig = ChipConfig()
     learn: LearnConfig = LearnConfig()
     augment: AugmentConfig = AugmentConfig()
     card: CardConfig = CardConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _is_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(
+                f"{name!r} names a file too; letters, digits, and . _ + - between them are possible"
+            )
+        return name
 
     @model_validator(mode="after")
     def _check_batch(self) -> TrainConfig:

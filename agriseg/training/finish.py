@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from agriseg.errors import AgrisegError, OutputError
 from agriseg.evaluation import Evaluation, evaluate
+from agriseg.evaluation.grids import at_gsd
 from agriseg.evaluation.measures import number
 from agriseg.labels import LabelledScene, Material, part_of
 from agriseg.models import ModelCard, read_weights, save_model
+from agriseg.models.fit import GSD_FACTOR
 from agriseg.training.card import training_facts
 from agriseg.training.checkpoint import read_checkpoint
 from agriseg.training.keeper import Keeper, Listener
@@ -72,11 +74,15 @@ def evaluate_part(
     material = part_of(plan.material, plan.survey, plan.split, "validation")
     some = _some(material.scenes)
     notes: tuple[str, ...] = ()
+    fitting = tuple(_at_fitting_gsd(one, card) for one in some)
+    moved = sum(one is not other for one, other in zip(some, fitting, strict=True))
+    if moved:
+        notes = (f"{moved} of the scenes were brought to the model's pixel sizes",)
     if len(some) < len(material.scenes):
         text = f"scores are those of {len(some)} of the {len(material.scenes)} validation scenes"
-        notes = (f"{text}, spread evenly",)
+        notes = (*notes, f"{text}, spread evenly")
     try:
-        given = Material(some, material.codes)
+        given = Material(fitting, material.codes)
         found = evaluate(path, given, folder, watcher=_Told(listener), trust=trust)
     except AgrisegError as error:
         return (
@@ -98,6 +104,16 @@ def _some(scenes: tuple[LabelledScene, ...]) -> tuple[LabelledScene, ...]:
     sizes = [one.scene.geobox.width * one.scene.geobox.height for one in scenes]
     count = max(min(int(MOST_PIXELS * len(scenes) / sum(sizes)), len(scenes)), 1)
     return tuple(scenes[int((k + 0.5) * len(scenes) / count)] for k in range(count))
+
+
+def _at_fitting_gsd(one: LabelledScene, card: ModelCard) -> LabelledScene:
+    """The scene, or where its pixels are far from those of the chips, with pixels like those."""
+    if card.gsd_m is None or one.gsd_m is None:
+        return one
+    low, high = card.gsd_m
+    if low / GSD_FACTOR <= one.gsd_m <= high * GSD_FACTOR:
+        return one
+    return at_gsd((one,), min(max(one.gsd_m, low), high))[0]
 
 
 def _plain(found: Evaluation) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agriseg.errors import LabelError
+from agriseg.errors import AgrisegError, LabelError
 from agriseg.labels import (
     Codes,
     Findings,
@@ -88,7 +88,10 @@ def look_at_data(config: TrainConfig, base: Path) -> Looked:
     findings = check_material(material, needed)
     if findings.faults:
         return Looked(material, None, findings)
-    counted = survey(material, cell_of(config.chips.size))
+    try:
+        counted = survey(material, cell_of(config.chips.size))
+    except AgrisegError as error:
+        return Looked(material, None, findings + Findings((str(error),)))
     return Looked(material, counted, findings + check_survey(counted))
 
 

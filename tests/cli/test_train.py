@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agriseg.cli.app import app
-from tests.training.conftest import make_config  # noqa: F401
+from tests.training.conftest import SMALL, make_config  # noqa: F401
 
 Make = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -35,9 +35,31 @@ def test_loss_and_iou_of_each_class_are_told(
         assert word in done.stderr
     again = CliRunner().invoke(app, ["train", config, "-o", out])
     assert "already there" in again.stderr
-    quiet = CliRunner().invoke(app, ["train", config, "-o", out, "--fresh", "-q"])
+    quiet = CliRunner().invoke(app, ["train", config, "-o", out, "--fresh", "-q", "--no-report"])
     assert quiet.exit_code == 0
     assert not quiet.output
+
+
+def test_a_dry_run_tells_scenes_shares_and_time(
+    make_config: Make,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """The configuration lies elsewhere than its data."""
+    config = make_config(model=SMALL)
+    away = tmp_path / "away"
+    away.mkdir()
+    config = config.rename(away / "train.yaml")
+    arguments = ["train", str(config), "-o", str(away / "out"), "--dry-run"]
+    done = CliRunner().invoke(app, [*arguments, "--base", str(tmp_path)])
+    assert done.exit_code == 0, done.stderr
+    for word in ("red, nir", "2 cm", "for validation", "weed", "s a step", "data.png"):
+        assert word in done.stdout
+    told = json.loads(
+        CliRunner().invoke(app, [*arguments, "--base", str(tmp_path), "--json"]).stdout
+    )
+    assert told["scenes"] == {"train": 2, "validation": 1}
+    lost = CliRunner().invoke(app, arguments)
+    assert f"no file is called scene*.tif, seen from {away}" in str(lost.exception)
 
 
 @pytest.mark.slow

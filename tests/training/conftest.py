@@ -16,6 +16,9 @@ from tests.support import write_raster
 
 TINY = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
 
+SMALL = {"architecture": "fcn", "options": {"num_filters": 4}}
+"""A network that takes next to no time."""
+
 
 def draw_scene(
     folder: Path, number: int, height: int = 80, width: int = 112, bands: str = "red,nir"

@@ -18,12 +18,19 @@ from safetensors.torch import load_file
 
 import agriseg
 from agriseg.errors import AgrisegError, OptionError
+from agriseg.labels import open_material
 from agriseg.models import read_card
 from agriseg.training.config import read_config
-from tests.training.conftest import TINY
+from tests.support import DATA
+from tests.training.conftest import SMALL, TINY
 
 ROOT = Path(__file__).parents[2]
 Make = Callable[..., Path]
+
+
+def learned(config: Path, out: Path, **more: Any) -> Path:
+    """A training without the page at its end, which has tests of its own."""
+    return agriseg.train(config, out, report=False, **more)
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -34,7 +41,7 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_model_is_learned_and_segments(make_config: Make, tmp_path: Path) -> None:
     """Forty steps tell crop rows from soil; the file that comes of it is used like any other."""
     path = make_config(learn={"steps": 40, "validate_every": 20, "rate": 0.005, "ema": 0.8})
-    model = agriseg.train(path, tmp_path / "out")
+    model = learned(path, tmp_path / "out")
     card = read_card(model)
     assert card.keys == ("red", "nir")
     assert [band.required for band in card.bands] == [True, False]
@@ -68,9 +75,9 @@ def test_killed_at_any_moment_it_comes_to_the_same_weights(
         learn={"steps": 12, "validate_every": 5},
         augment={"rotate_deg": 20.0, "shadow": 0.5, "blur": 0.5},
     )
-    whole = agriseg.train(path, tmp_path / "whole")
+    whole = learned(path, tmp_path / "whole")
     out = tmp_path / "killed"
-    code = f"import agriseg; agriseg.train({str(path)!r}, {str(out)!r})"
+    code = f"import agriseg; agriseg.train({str(path)!r}, {str(out)!r}, report=False)"
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT)
     deadline = time.monotonic() + 120
     while not (out / "checkpoint.pt").exists() and process.poll() is None:
@@ -79,23 +86,23 @@ def test_killed_at_any_moment_it_comes_to_the_same_weights(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "tiny.safetensors").exists()
-    resumed = agriseg.train(path, out)
+    resumed = learned(path, out)
     assert same_weights(whole, resumed)
     assert (out / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
 
 
 def test_another_training_in_the_folder_is_not_touched(make_config: Make, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    first = agriseg.train(make_config(learn={"steps": 2}), out)
+    first = learned(make_config(model=SMALL, learn={"steps": 2}), out)
     written = first.stat().st_mtime_ns
-    assert agriseg.train(make_config(learn={"steps": 2}), out) == first
+    assert learned(make_config(model=SMALL, learn={"steps": 2}), out) == first
     assert first.stat().st_mtime_ns == written, "what is finished is not done again"
-    agriseg.train(make_config(learn={"steps": 2}, card={"licence": "MIT"}), out)
+    learned(make_config(model=SMALL, learn={"steps": 2}, card={"licence": "MIT"}), out)
     assert read_card(first).licence == "MIT", "the card alone is written again"
-    other = make_config(learn={"steps": 3})
+    other = make_config(model=SMALL, learn={"steps": 3})
     with pytest.raises(OptionError, match="holds another training"):
-        agriseg.train(other, out)
-    agriseg.train(other, out, resume=False)
+        learned(other, out)
+    learned(other, out, resume=False)
     assert read_card(first).training["steps"] == 3
 
 
@@ -112,27 +119,27 @@ def test_each_architecture_learns(
     make_config: Make, tmp_path: Path, architecture: str, options: dict[str, Any]
 ) -> None:
     path = make_config(model={"architecture": architecture, "options": options}, learn={"steps": 2})
-    assert agriseg.train(path, tmp_path / "out").exists()
+    assert learned(path, tmp_path / "out").exists()
 
 
 def test_early_stopping_keeps_the_best(make_config: Make, tmp_path: Path) -> None:
     """With a rate of nothing, and no running means, no validation is better than the first."""
     learn = {"steps": 50, "validate_every": 1, "patience": 2, "rate": 1e-12, "ema": 0.0}
-    network = {"architecture": "fcn", "options": {"num_filters": 4}}
-    model = agriseg.train(make_config(learn=learn, model=network), tmp_path / "out")
+    model = learned(make_config(learn=learn, model=SMALL), tmp_path / "out")
     assert read_card(model).training["steps"] == 3
 
 
 def test_without_validation_the_last_weights_are_kept(make_config: Make, tmp_path: Path) -> None:
-    path = make_config(split={"validation": 0.0}, learn={"steps": 2})
-    card = read_card(agriseg.train(path, tmp_path / "out"))
+    path = make_config(model=SMALL, split={"validation": 0.0}, learn={"steps": 2})
+    card = read_card(learned(path, tmp_path / "out"))
     assert card.scores == {}
     assert card.temperature == 1
 
 
 def test_bfloat16_and_half_precision_weights(make_config: Make, tmp_path: Path) -> None:
-    path = make_config(learn={"steps": 2, "precision": "bfloat16"}, card={"half": True})
-    weights = load_file(agriseg.train(path, tmp_path / "out"))
+    learn = {"steps": 2, "precision": "bfloat16"}
+    path = make_config(model=SMALL, learn=learn, card={"half": True})
+    weights = load_file(learned(path, tmp_path / "out"))
     kinds = {value.dtype for value in weights.values() if value.is_floating_point()}
     assert kinds == {torch.float16}
 
@@ -157,15 +164,15 @@ def test_faults_are_told_before_the_first_step(
 ) -> None:
     path = make_config(**changes)
     with pytest.raises(AgrisegError, match=said) as fault:
-        agriseg.train(path, tmp_path / "out")
+        learned(path, tmp_path / "out")
     assert "\n" not in str(fault.value)
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
 
 
 def test_a_loss_that_explodes_is_told(make_config: Make, tmp_path: Path) -> None:
-    path = make_config(learn={"rate": 1e30, "clip": 0.0, "warmup": 0.0})
+    path = make_config(model=SMALL, learn={"rate": 1e30, "clip": 0.0, "warmup": 0.0})
     with pytest.raises(OptionError, match="choose a smaller"):
-        agriseg.train(path, tmp_path / "out")
+        learned(path, tmp_path / "out")
     assert not (tmp_path / "out" / "tiny.safetensors").exists()
 
 
@@ -177,3 +184,11 @@ def test_the_digest_is_that_of_what_changes_the_weights(make_config: Make) -> No
 
 def test_the_shipped_configuration_is_one() -> None:
     assert read_config(ROOT / "configs" / "cwfid.yaml").name == "cwfid"
+
+
+@pytest.mark.skipif(not (DATA / "cwfid").is_dir(), reason=f"needs {DATA / 'cwfid'}")
+def test_the_shipped_configuration_finds_its_data_from_a_base() -> None:
+    config = read_config(ROOT / "configs" / "cwfid.yaml")
+    found = open_material(config.data, config.legend, base=DATA)
+    assert len(found.scenes) == 39
+    assert {scene.gsd_m for scene in found.scenes} == {0.00011}
