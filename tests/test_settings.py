@@ -134,5 +134,5 @@ def test_nested_values_are_read(tmp_path: Path) -> None:
 def test_a_question_mark_needs_quotes(tmp_path: Path) -> None:
     path = tmp_path / "train.yaml"
     path.write_text("bands: [red, nir?]\n")
-    with pytest.raises(OptionError, match="on line 1 .*question mark needs quotes"):
+    with pytest.raises(OptionError, match=r"on line 1 .*question mark needs quotes"):
         read_yaml(path, "a: b")

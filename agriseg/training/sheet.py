@@ -29,8 +29,13 @@ _MOST_BATCHES = 40
 _SHOWN = 12
 _GAMMA = 1 / 1.8
 # Red, green and blue of the picture, the best that a chip has first.
-_VIEWS = (("red", "green", "blue"), ("nir", "red", "green"), ("nir", "red", "red"))
+_VIEWS = (
+    ("red", "green", "blue"), ("nir", "red", "green"), ("nir", "red", "red"),
+    ("red", "green", "green"),
+)  # fmt: skip
 _NOTHING = (0.92, 0.92, 0.92)
+# Pixels across.
+_STRIPE = 5
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,8 @@ def _planes(chip: SheetChip, view: tuple[str, ...], card: ModelCard) -> NDArray[
 
 def _known(chip: SheetChip, view: tuple[str, ...], card: ModelCard) -> NDArray[np.bool_]:
     planes = chip.image[[card.keys.index(key) for key in view]]
-    return np.logical_or.reduce(planes != 0, axis=0)
+    known: NDArray[np.bool_] = np.any(planes != 0, axis=0)
+    return known
 
 
 def _limits(
@@ -176,16 +182,24 @@ def _picture(
 ) -> NDArray[np.float64]:
     low, high = limits
     planes = _planes(chip, view, card)
-    image = ((planes - low) / np.maximum(high - low, 1e-9)).clip(0, 1) ** _GAMMA
+    image: NDArray[np.float64] = ((planes - low) / np.maximum(high - low, 1e-9)).clip(
+        0, 1
+    ) ** _GAMMA
     image[~_known(chip, view, card)] = _NOTHING
     return image
 
 
-def _colors(codes: Codes) -> NDArray[np.float64]:
-    """(256, 3) a colour for each code; of several classes, the mean of theirs."""
-    own = np.array([label.rgb for label in codes.legend]) / 255
-    allowed = codes.allowed.astype(float)
-    colors: NDArray[np.float64] = allowed @ own / allowed.sum(axis=1, keepdims=True)
+def _colors(given: NDArray[np.uint8], codes: Codes) -> NDArray[np.float64]:
+    """(h, w, 3) the colour of each pixel's class; of several classes, stripes of theirs."""
+    table = np.ones((256, 3))
+    table[: len(codes.legend)] = np.array([label.rgb for label in codes.legend]) / 255
+    height, width = given.shape
+    stripe = (np.arange(height)[:, None] + np.arange(width)) // _STRIPE
+    classes = given.astype(np.intp)
+    for place, members in enumerate(codes.sets):
+        there = given == len(codes.legend) + place
+        classes[there] = np.array(members)[stripe[there] % len(members)]
+    colors: NDArray[np.float64] = table[classes]
     return colors
 
 
@@ -194,7 +208,7 @@ def _labels(
 ) -> NDArray[np.float64]:
     """The image in grey under the colours of its labels, with their borders drawn."""
     grey = np.repeat(0.35 + 0.6 * image.mean(axis=2, keepdims=True), 3, axis=2)
-    colors = _colors(codes)[given]
+    colors = _colors(given, codes)
     mixed = 0.45 * grey + 0.55 * colors
     border = np.zeros(given.shape, bool)
     border[:, 1:] |= given[:, 1:] != given[:, :-1]
@@ -207,9 +221,11 @@ def _labels(
 def _key(figure: Any, codes: Codes) -> None:
     from matplotlib.patches import Patch
 
-    colors = _colors(codes)
-    known = len(codes.legend) + len(codes.sets)
-    handles = [Patch(color=colors[code], label=codes.name(code)) for code in range(known)]
+    handles = [Patch(color=label.color, label=label.name) for label in codes.legend]
+    for place, members in enumerate(codes.sets):
+        first, second = (codes.legend.classes[k].color for k in members[:2])
+        name = codes.name(len(codes.legend) + place)
+        handles.append(Patch(facecolor=first, edgecolor=second, hatch="////", label=name))
     handles.append(Patch(facecolor="#b0b0b0", edgecolor=INK, label="not labelled: grey"))
     figure.legend(
         handles=handles, loc="upper right", ncols=min(len(handles), 9), bbox_to_anchor=(0.995, 1.0)
