@@ -180,8 +180,8 @@ def _print_card(console: Console, card: ModelCard) -> None:
         if card.radiometry != "any"
         else f"{gsd}; any radiometry",
         "licence": card.licence or "not stated",
-        "trained": _pairs(card.training) or "not stated",
-        "scores": _pairs(card.scores) or "not stated",
+        "trained": _plain_pairs(card.training) or "not stated",
+        "scores": _score_words(card.scores) or "not stated",
     }
     for key, text in rows.items():
         console.print(f"  {key:8}{escape(text)}")
@@ -203,3 +203,26 @@ def _print_card(console: Console, card: ModelCard) -> None:
 
 def _pairs(values: Any) -> str:
     return ", ".join(f"{key} {value}" for key, value in dict(values).items())
+
+
+def _plain_pairs(values: Any) -> str:
+    """What fits into a line; the whole of it stands in the JSON."""
+    return _pairs({k: v for k, v in dict(values).items() if k != "digest" and _is_plain(v)})
+
+
+def _score_words(scores: Any) -> str:
+    """Scores as training writes them, IoU by class with the interval of the mean; others as is."""
+    found = []
+    for name, values in dict(scores).items():
+        if not (isinstance(values, dict) and isinstance(values.get("iou"), dict)):
+            found.append(_pairs({name: values}))
+            continue
+        each = {k: "-" if v is None else f"{v:.3f}" for k, v in values["iou"].items()}
+        low, high = values.get("iou_95", {}).get("mean", (None, None))
+        within = "" if low is None or high is None else f" (mean within {low:.3f} to {high:.3f})"
+        found.append(f"{name} IoU {_pairs(each)}{within}")
+    return "; ".join(found)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool)
