@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agriseg.errors import AgrisegError, OutputError
-from agriseg.evaluation import Evaluation, evaluate
+from agriseg.evaluation import Evaluation, evaluate, fit_temperature
 from agriseg.evaluation.grids import at_gsd
 from agriseg.evaluation.measures import number
 from agriseg.labels import LabelledScene, Material, part_of
@@ -20,7 +20,6 @@ from agriseg.training.card import training_facts
 from agriseg.training.checkpoint import read_checkpoint
 from agriseg.training.keeper import Keeper, Listener
 from agriseg.training.plan import Plan
-from agriseg.training.statistics import fit_temperature
 from agriseg.training.task import Task
 
 __all__ = ["evaluate_part", "finish"]
@@ -176,4 +175,8 @@ def _validated(task: Task, held_out: list[dict[str, Tensor]]) -> tuple[float, di
     iou = task.take_scores()
     rounded = {name: None if v is None else round(v, 4) for name, v in iou.items()}
     scores = {"validation": {"iou": rounded, "chips": sum(len(b["codes"]) for b in held_out)}}
-    return fit_temperature(torch.cat(some), torch.cat(allowed)), scores
+    known, may = torch.cat(some), torch.cat(allowed)
+    if not len(known):
+        return 1.0, scores
+    probabilities = torch.softmax(known.double(), 1).numpy()
+    return round(fit_temperature(probabilities, may.numpy()), 4), scores
