@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypedDict, Unpack, cast
 
 from agriseg.errors import OptionError
-from agriseg.models import Predictor, load_model
+from agriseg.models import Predictor, default_model, load_model
 from agriseg.pipeline import (
     Bench,
     Job,
@@ -23,9 +23,7 @@ from agriseg.pipeline import (
 from agriseg.raster import Inputs, Scene, SceneOptions, narrow, open_scene
 from agriseg.runs import Run
 
-__all__ = ["DEFAULT_MODEL", "Listener", "SegmentKeywords", "bench", "segment"]
-
-DEFAULT_MODEL = "index-baseline"
+__all__ = ["Listener", "SegmentKeywords", "bench", "segment"]
 
 
 class Listener(Progress, Protocol):
@@ -86,7 +84,8 @@ def segment(
             (`{"red": "R.tif", "nir": "N.tif"}`), an open `Scene`, or a list of such.
         out: Results go to OUT/<name of the scene>/.
         model: A model file, the name of a built-in model, or any object with the `Predictor`
-            protocol; by default vegetation against soil from an index, which needs no training.
+            protocol; by default "crop-weed" where it is shipped, else "index-baseline": vegetation
+            against soil from an index, which needs no training.
         listener: Hears of progress.
         **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
             mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
@@ -154,7 +153,7 @@ def _jobs(
     given = list(cast("Sequence[Inputs | Scene]", inputs)) if many else [cast("Inputs", inputs)]
     if not given:
         raise OptionError("no raster was given; name at least one")
-    predictor = _predictor(model if model is not None else DEFAULT_MODEL, options)
+    predictor = _predictor(default_model() if model is None else model, options)
     scenes = [_scene(one, options, alone=len(given) == 1) for one in given]
     if out is None:  # nothing will be written: a place that nobody has
         out = Path(os.devnull).parent / f"agriseg-{uuid.uuid4()}"

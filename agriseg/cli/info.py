@@ -96,9 +96,9 @@ def info(
 
 
 def _is_model(text: str) -> bool:
-    from agriseg.models import BASELINE
+    from agriseg.models import known_models
 
-    return text == BASELINE or text.lower().endswith(_MODEL_ENDINGS)
+    return text in known_models() or text.lower().endswith(_MODEL_ENDINGS)
 
 
 def _card(model: str) -> ModelCard:

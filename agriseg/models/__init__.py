@@ -30,6 +30,7 @@ from agriseg.models.predictor import (
     streams_for,
     streams_of,
 )
+from agriseg.models.shipped import default_model, known_models, shipped_models
 
 if TYPE_CHECKING:
     from agriseg.models.torch_accumulator import TorchAccumulator
@@ -55,7 +56,9 @@ __all__ = [
     "check_fit",
     "check_output",
     "check_predictor",
+    "default_model",
     "fingerprint_of",
+    "known_models",
     "load_model",
     "make_ready",
     "new_accumulator",
@@ -64,6 +67,7 @@ __all__ = [
     "read_weights",
     "resolve_numerics",
     "save_model",
+    "shipped_models",
     "streams_for",
     "streams_of",
 ]

@@ -30,6 +30,7 @@ Needs = Literal["reflectance", "any"]
 """What a model asks of a scene's numbers: reflectance of 0..1, or anything."""
 
 _LARGEST_CHIP = 1 << 16
+_TEXTS = ("licence", "description", "caution", "agriseg_version")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class ModelCard:
         temperature: Logits are divided by it before the softmax.
         licence: Licence of the weights.
         description: A sentence or two for a person.
+        caution: What everybody who uses it should know before trusting the map; each run says it.
         training: What it was trained on and how; JSON values.
         scores: What was measured; JSON values.
         agriseg_version: The version that wrote the file; `save_model` fills it in.
@@ -118,12 +120,13 @@ class ModelCard:
     temperature: float = 1.0
     licence: str = ""
     description: str = ""
+    caution: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     agriseg_version: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("name", "architecture", "licence", "description", "agriseg_version"):
+        for name in ("name", "architecture", *_TEXTS):
             if not isinstance(getattr(self, name), str):
                 _wrong("model card", name, getattr(self, name), "a text")
         for name in ("name", "architecture"):

@@ -25,6 +25,7 @@ from agriseg.models.card import ModelCard
 from agriseg.models.engines import ENGINES, EngineError, Numerics, resolve_numerics
 from agriseg.models.onnx_file import read_onnx_card
 from agriseg.models.predictor import Predictor
+from agriseg.models.shipped import known_models, shipped_models
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,8 +70,9 @@ def load_model(
 
     Args:
         name_or_path: A model file (`.safetensors`); a network from elsewhere (`.onnx`) with its
-            card beside it (the same name, ending in `.json`); or "index-baseline", which needs no
-            file and no training; it runs in numpy, on the CPU, in float32.
+            card beside it (the same name, ending in `.json`); the name of a model that comes with
+            agriseg (`known_models`); or "index-baseline", which needs no file and no training; it
+            runs in numpy, on the CPU, in float32.
         engine: "auto", "openvino" or "torch"; "auto" or "onnxruntime" for an ONNX file; "auto" or
             "numpy" for the baseline. An engine that was chosen by itself and fails gives way to
             torch.
@@ -293,17 +295,21 @@ def _existing(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if "://" in text:
         raise ModelError(f"{text}: models are read from a local file; download it first")
+    if text in (own := shipped_models()):
+        return own[text]
     file = Path(text)
     if file.is_dir():
         inside = sorted([*file.glob(f"*{_SUFFIX}"), *file.glob("*.onnx")])
         hint = f"did you mean {inside[0]}?" if inside else _MAKE_ONE
         raise ModelError(f"{file}: is a folder; expected is a {_SUFFIX} model file; {hint}")
     if not file.exists():
-        if difflib.get_close_matches(text, [BASELINE], cutoff=0.6):
-            raise ModelError(f"no model {text!r}; did you mean {BASELINE!r}?")
+        names = known_models()
+        if near := difflib.get_close_matches(text, names, n=1, cutoff=0.6):
+            raise ModelError(f"no model {text!r}; did you mean {near[0]!r}?")
+        listed = " or ".join(repr(name) for name in names)
         raise ModelError(
             f"no model file {text!r}; expected is the path of a {_SUFFIX} or .onnx file, or "
-            f"{BASELINE!r}, which needs none"
+            f"{listed}, which needs none"
         )
     return file
 

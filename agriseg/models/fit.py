@@ -30,7 +30,7 @@ def check_fit(card: ModelCard, scene: Scene, *, ignore_gsd: bool = False) -> lis
         ignore_gsd: Take a GSD far outside the model's range as it is.
 
     Returns:
-        Notes for the user: what differs, and does not prevent the run.
+        Notes for the user: what differs, and does not prevent the run; and the card's own caution.
 
     Raises:
         BandError: The scene lacks a band that the model needs, or has none of its bands.
@@ -41,6 +41,7 @@ def check_fit(card: ModelCard, scene: Scene, *, ignore_gsd: bool = False) -> lis
         *_bands(card, scene),
         *_gsd(card, scene, ignore_gsd),
         *_radiometry(card, scene),
+        *([card.caution] if card.caution else []),
     ]
 
 

@@ -1,9 +1,10 @@
 """Augmentation of whole batches, where the network computes: on the CPU or on the GPU.
 
 Geometry first: turns, mirror images, any rotation and the change of scale are one resampling of
-pixels (bilinear) and labels (nearest) together. Light comes next, in reflectance, by Kornia; then
-optional bands are left out at random; then pixels are normalised by the card's constants. What is
-invalid, outside the scene or left out holds the band's mean, which is 0 then, as in use
+pixels (bilinear) and labels (nearest) together. Light comes next, in reflectance, by Kornia, once
+some chips have become a camera's pictures (`agriseg.training.photo`); then optional bands are left
+out at random; then pixels are normalised by the card's constants. What is invalid, outside the
+scene or left out holds the band's mean, which is 0 then, as in use
 (`agriseg.models.network_input`).
 
 All randomness is torch's global generator, which the task seeds for each step.
@@ -11,6 +12,7 @@ All randomness is torch's global generator, which the task seeds for each step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import kornia.augmentation as K
@@ -18,8 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from agriseg.errors import OptionError, nearest
 from agriseg.labels import IGNORE
 from agriseg.training.config import AugmentConfig
+from agriseg.training.photo import Photo
 
 __all__ = ["Augment", "Normalise"]
 
@@ -64,17 +68,29 @@ class Augment(nn.Module):
         size: Side of the chips that the network gets, in pixels.
         normalise: By which constants.
         optional: (bands,) True where the card's band may be left out.
+        roles: Of the bands, where something goes by role.
+
+    Raises:
+        OptionError: Something is said of a band that the model does not take.
     """
 
-    optional: Tensor
+    dropout: Tensor
 
     def __init__(
-        self, config: AugmentConfig, size: int, normalise: Normalise, optional: Tensor
+        self,
+        config: AugmentConfig,
+        size: int,
+        normalise: Normalise,
+        optional: Tensor,
+        roles: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._config, self._size = config, size
         self.normalise = normalise
-        self.register_buffer("optional", optional, persistent=False)
+        dropout = _dropout(config.band_dropout, optional, roles)
+        self._drops = bool(dropout.any())
+        self.register_buffer("dropout", dropout, persistent=False)
+        self._photo = Photo(config.photo, roles) if config.photo else None
         stds = normalise.stds
         light: list[nn.Module] = []
         if config.brightness or config.band_brightness:
@@ -101,12 +117,14 @@ class Augment(nn.Module):
         if self._light and not bool(valid.all()):
             # A blur must not carry what is not there into what is.
             image = torch.where(valid, image, self.normalise.means)
+        present = batch["present"]
+        if self._photo is not None:
+            image = self._photo(image, present)
         for change in self._light:
             image = change(image)
-        present = batch["present"]
-        if self._config.band_dropout:
+        if self._drops:
             chance = torch.rand(present.shape, device=present.device)
-            left = present & ~(self.optional & (chance < self._config.band_dropout))
+            left = present & (chance >= self.dropout)
             present = torch.where(left.any(1, keepdim=True), left, present)
         return {"image": self.normalise(image, valid, present), "codes": codes}
 
@@ -153,6 +171,21 @@ class Augment(nn.Module):
                 kept.append(plane.flip(-1) if mirror else plane)
         image, valid, codes = (torch.stack(kept) for kept in moved)
         return image, valid, codes
+
+
+def _dropout(asked: float | Mapping[str, float], optional: Tensor, roles: Sequence[str]) -> Tensor:
+    """(bands,) how often each band is left out; 0 for those that must be there."""
+    if isinstance(asked, Mapping):
+        unknown = [role for role in asked if role not in roles]
+        if unknown:
+            raise OptionError(
+                f"augment.band_dropout: {unknown[0]!r} is no band of the model; "
+                f"{nearest(unknown[0], roles)}"
+            )
+        shares = torch.tensor([float(asked.get(role, 0.0)) for role in roles])
+    else:
+        shares = torch.full(optional.shape, float(asked))
+    return shares.masked_fill(~optional, 0.0)
 
 
 class _Light(K.IntensityAugmentationBase2D):

@@ -67,6 +67,7 @@ def draft_card(config: TrainConfig, codes: Codes, scenes: Sequence[LabelledScene
         radiometry=config.model.radiometry,
         licence=config.card.licence,
         description=config.card.description,
+        caution=config.card.caution,
     )
 
 

@@ -130,7 +130,10 @@ class AugmentConfig(_Strict):
         shadow: Share of chips on which a shadow falls.
         noise: Largest noise, as a share of each band's standard deviation.
         blur: Share of chips that are blurred.
-        band_dropout: How often each band that may be missing is left out.
+        photo: Share of chips that are turned from reflectance into a picture as cameras develop it:
+            other exposure, white balance, tone curve, colour and sharpness.
+        band_dropout: How often each band that may be missing is left out: one number for all, or
+            one by role.
     """
 
     turns: bool = True
@@ -142,7 +145,8 @@ class AugmentConfig(_Strict):
     shadow: Share = 0.1
     noise: float = Field(default=0.05, ge=0, le=1)
     blur: Share = 0.1
-    band_dropout: Share = 0.2
+    photo: Share = 0.0
+    band_dropout: Share | dict[str, Share] = 0.2
 
     @model_validator(mode="after")
     def _check(self) -> AugmentConfig:
@@ -212,6 +216,7 @@ class CardConfig(_Strict):
     Args:
         licence: Of the weights.
         description: A sentence or two for a person.
+        caution: What each run with it says, such as where it is not to be trusted.
         data: Where the data come from, and under which licence.
         chip_size: Side in pixels in use.
         overlap: Pixels that neighbouring chips share in use.
@@ -220,6 +225,7 @@ class CardConfig(_Strict):
 
     licence: str = ""
     description: str = ""
+    caution: str = ""
     data: str = ""
     chip_size: int = 1024
     overlap: int = 64

@@ -163,6 +163,7 @@ def _finished(folder: Path, config: TrainConfig, resume: bool) -> Path | None:
         card,
         licence=said.licence,
         description=said.description,
+        caution=said.caution,
         chip_size=said.chip_size,
         overlap=said.overlap,
         training={**card.training, "data": said.data},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from agriseg.bands import SENSORS
 from agriseg.errors import ModelError, OptionError, said_by
-from agriseg.models import ModelCard, read_card, read_weights
+from agriseg.models import ModelCard, read_card, read_weights, shipped_models
 
 __all__ = ["base_card", "start_weights"]
 
@@ -30,14 +31,19 @@ def base_card(init: str) -> ModelCard | None:
     """
     if init in (_NONE, _IMAGENET):
         return None
+    if init in (shipped := shipped_models()):
+        return read_card(init)
     path = Path(init)
     if not path.exists():
         if "." in init and not path.suffix.lower().startswith((".pt", ".safe")):
             return (
                 None  # the name of torchgeo's weights, such as ResNet18_Weights.SENTINEL2_ALL_MOCO
             )
+        words = ["none", "imagenet", *shipped]
+        if near := get_close_matches(init, words, n=1, cutoff=0.6):
+            raise OptionError(f"init: {init!r} is not there; did you mean {near[0]!r}?")
         raise OptionError(
-            f"init: {init!r} is not there; expected is none, imagenet, the name of torchgeo's "
+            f"init: {init!r} is not there; expected is {', '.join(words)}, the name of torchgeo's "
             "weights, or a .safetensors or .pth file"
         )
     if path.suffix.lower() != ".safetensors":

@@ -88,3 +88,9 @@ def test_other_wavelengths_are_noted(make_card, make_scene):
     assert "red of meadow is at 630 nm, model 'tiny' was made for 668 nm" in notes[0]
     assert len(notes) == 2
     assert len(check_fit(make_card(), make_scene("red", "nir"))) == 1
+
+
+def test_each_run_says_the_caution_of_the_card(make_card, make_scene):
+    caution = "crop and weed are told apart only roughly here: fine-tune with your labels"
+    assert check_fit(make_card(caution=caution), make_scene(*BANDS))[-1] == caution
+    assert caution not in check_fit(make_card(), make_scene(*BANDS))
