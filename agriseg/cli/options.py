@@ -102,7 +102,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Model file, or a model's name: index-baseline tells vegetation from soil by an index.",
+        help="Model file, or a name: index-baseline tells vegetation from soil, untrained.",
         show_default=False,
         rich_help_panel="Model",
     ),

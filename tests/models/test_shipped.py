@@ -70,7 +70,7 @@ def test_nearly_the_name(shelf, typed, meant):
 
 
 def test_all_names_are_told(shelf):
-    with pytest.raises(ModelError, match="path of .* or 'crop-weed' or 'index-baseline'"):
+    with pytest.raises(ModelError, match=r"path of .* or 'crop-weed' or 'index-baseline'"):
         load_model("/nowhere/beans.safetensors")
 
 

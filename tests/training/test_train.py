@@ -182,8 +182,9 @@ def test_the_digest_is_that_of_what_changes_the_weights(make_config: Make) -> No
     assert read_config(make_config(learn={"seed": 1})).digest != plain
 
 
-def test_the_shipped_configuration_is_one() -> None:
-    assert read_config(ROOT / "configs" / "cwfid.yaml").name == "cwfid"
+@pytest.mark.parametrize("name", ["cwfid", "crop-weed"])
+def test_shipped_configurations_can_be_read(name: str) -> None:
+    assert read_config(ROOT / "configs" / f"{name}.yaml").name == name
 
 
 @pytest.mark.skipif(not (DATA / "cwfid").is_dir(), reason=f"needs {DATA / 'cwfid'}")
