@@ -65,8 +65,12 @@ def files_of(
     found: dict[tuple[str, ...], str] = {}
     for pattern in patterns:
         text = pattern if _is_remote(pattern) else os.path.expanduser(pattern)
-        full = text if _is_remote(text) else os.path.normpath(os.path.join(base, text))
-        for key, path in _matches(full, pattern, what, folders):
+        full = star = text
+        if not _is_remote(text):
+            full = os.path.normpath(os.path.join(base, text))
+            # Stars and brackets in the name of the base folder stand for themselves.
+            star = os.path.normpath(os.path.join(glob.escape(os.fspath(base)), text))
+        for key, path in _matches(full, star, pattern, what, folders):
             if key in found and found[key] != path:
                 raise LabelError(
                     f"{what}: {found[key]} and {path} have the same name, {'/'.join(key)!r}; "
@@ -81,13 +85,13 @@ def _is_remote(path: str) -> bool:
 
 
 def _matches(
-    full: str, pattern: str, what: str, folders: bool
+    full: str, star: str, pattern: str, what: str, folders: bool
 ) -> list[tuple[tuple[str, ...], str]]:
-    if _STARS.search(full) and not os.path.exists(full):
-        found = [path for path in sorted(glob.glob(full, recursive=True)) if _is_visible(path)]
+    if _STARS.search(pattern) and not os.path.exists(full):
+        found = [path for path in sorted(glob.glob(star, recursive=True)) if _is_visible(path)]
         if not found:
             raise LabelError(f"{what}: no file is called {pattern}, seen from {_base(full)}")
-        finder = _finder(full)
+        finder = _finder(star)
         keys = [finder.fullmatch(path) for path in found]
         return [
             (tuple(key.groups()) if key else (Path(path).stem,), path)
@@ -118,6 +122,9 @@ def _finder(pattern: str) -> re.Pattern[str]:
     """A regular expression whose groups are what the stars of a pattern stand for."""
     text = ""
     for part in re.split(r"(\*\*[/\\]|\*|\?|\[[^\]]+\])", pattern):
+        if part in ("[*]", "[?]", "[[]"):  # as `glob.escape` writes them
+            text += re.escape(part[1])
+            continue
         if part[:2] == "**" and len(part) == 3:
             text += r"((?:.*[/\\])?)"
         elif part == "*":

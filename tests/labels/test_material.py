@@ -53,6 +53,15 @@ def test_many_stars_and_deep_folders(tmp_path: Path) -> None:
     assert pair_names(tmp_path, ["**/rgb/*.tif"], ["**/lab/*.tif"]) == expected
 
 
+@pytest.mark.parametrize("folder", ["data [1]", "a*b", "why?"])
+def test_stars_and_brackets_of_the_base_folder_are_its_name(tmp_path: Path, folder: str) -> None:
+    base = tmp_path / folder
+    touch(base, "i/1.png", "i/2.png", "m/1_mask.png", "m/2_mask.png")
+    assert pair_names(base, ["i/*.png"], ["m/[0-9]_mask.png"]) == [
+        ("i/1.png", "m/1_mask.png"), ("i/2.png", "m/2_mask.png"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "said"),
     [
