@@ -96,7 +96,7 @@ class Augment(nn.Module):
         if config.brightness or config.band_brightness:
             light.append(_Gain(config.brightness, config.band_brightness))
         if config.gamma:
-            light.append(_Gamma(config.gamma))
+            light.append(_Gamma(config.gamma, normalise.means))
         if config.shadow:
             light.append(_Shadow(config.shadow))
         if config.blur:
@@ -234,11 +234,14 @@ class _Gamma(_Light):
 
     Args:
         most: Largest relative change of the exponent from 1.
+        means: (1, bands, 1, 1) of the card.
     """
 
-    def __init__(self, most: float) -> None:
+    def __init__(self, most: float, means: Tensor) -> None:
         super().__init__()
-        self._most = most
+        # A power of reflectance is one of reflectance. Of numbers without a scale, in the
+        # thousands, it would be another brightness altogether: those turn around their mean.
+        self._most, self._pivot = most, means.clamp_min(1.0)
 
     def apply_transform(
         self,
@@ -248,7 +251,8 @@ class _Gamma(_Light):
         transform: Tensor | None = None,
     ) -> Tensor:
         exponent = _between(self._most, (len(input), 1, 1, 1), input)
-        return input.clamp_min(1e-6) ** exponent
+        pivot = self._pivot.to(input.device)
+        return (input / pivot).clamp_min(1e-6) ** exponent * pivot
 
 
 class _Shadow(_Light):

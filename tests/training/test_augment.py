@@ -132,3 +132,18 @@ def test_each_change_of_light_changes_pixels_alone_and_the_same_again(name: str)
     assert not torch.equal(results[0]["image"], results[2]["image"])
     assert not torch.equal(results[0]["image"], augment()(given)["image"])
     assert torch.equal(results[0]["codes"], given["codes"])
+
+
+@pytest.mark.parametrize("scale", [1.0, 10_000.0])
+def test_contrast_is_no_other_brightness_whatever_the_scale(scale: float) -> None:
+    """The mean of numbers without a scale stays where it is, give or take a quarter."""
+    config = AugmentConfig(**{**STILL, "gamma": 0.1})
+    normalise = Normalise(torch.tensor([0.3, 0.3]) * scale, torch.tensor([0.1, 0.1]) * scale)
+    given = batch()
+    given["image"] = torch.full((4, 2, SIZE, SIZE), 0.3 * scale)
+    given["valid"][:] = True
+    for seed in range(10):
+        torch.manual_seed(seed)
+        made = Augment(config, SIZE, normalise, torch.tensor([False, False]))
+        found = made(given)["image"][0] * 0.1 / 0.3
+        assert found.abs().max() < 0.25
