@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -188,6 +189,12 @@ def _read(path: Path) -> dict[str, Tensor]:
 
             return load_file(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        # Torch advises to run what the file says: we do not.
+        raise OptionError(
+            f"init: {path} is no file of weights, or holds more than them, which could be code; "
+            "save the state dict as .safetensors"
+        ) from error
     except Exception as error:  # a stranger's file: torch raises what it likes
         raise OptionError(
             f"init: {path} cannot be read as plain weights ({said_by(error)}); save the state "

@@ -110,9 +110,10 @@ def test_a_pickle_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps({"conv1.weight": _Evil()}))
     card = card_of("red")
-    with pytest.raises(OptionError, match="plain weights") as fault:
+    with pytest.raises(OptionError, match="is no file of weights") as fault:
         start_weights(build_network(card), card, str(path))
     assert "\n" not in str(fault.value)
+    assert "weights_only" not in str(fault.value), "nobody is told how to run it"
     assert not (tmp_path / "owned").exists()
 
 
