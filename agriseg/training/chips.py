@@ -22,6 +22,7 @@ from torch import Tensor
 from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import GeoSampler
 
+from agriseg.errors import LabelError
 from agriseg.geobox import Window
 from agriseg.labels import IGNORE, Codes
 from agriseg.training.config import AugmentConfig, ChipConfig
@@ -205,6 +206,9 @@ class Chips:
         batch: Chips in a batch.
         rare: See `ChipConfig`.
         seed: See `LearnConfig`.
+
+    Raises:
+        LabelError: No scene would ever be drawn.
     """
 
     def __init__(
@@ -231,6 +235,10 @@ class Chips:
         weights = np.array(
             [s.total * p.labelled.weight for s, p in zip(self._samplers, parts, strict=True)]
         )
+        if not weights.any():
+            raise LabelError(
+                "all scenes for training have weight: 0, so none is ever drawn; give one of them 1"
+            )
         self._choice = weights / weights.sum()
 
     def batch(self, step: int, purpose: str = "training") -> dict[str, Tensor]:

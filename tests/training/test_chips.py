@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from affine import Affine
 from numpy.typing import NDArray
 
+from agriseg.errors import LabelError
 from agriseg.geobox import Window
 from agriseg.labels import IGNORE, Codes, LabelledScene
 from agriseg.labels.raster_labels import RasterLabels
@@ -188,3 +190,10 @@ def test_a_store_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.Monkey
             _, _, codes = store.read(turn, Window(0, 0, 4, 4))
             assert (codes == turn % 3).all()
             assert len(store._all[0]) <= 2
+
+
+def test_scenes_that_all_weigh_nothing_are_refused(tmp_path: Path) -> None:
+    part = part_of(replace(scene_of(tmp_path, np.ones((70, 90), np.uint8)), weight=0.0))
+    with PixelStore([part.labelled], ["red"], 1e9) as store:
+        with pytest.raises(LabelError, match="weight: 0"):
+            chips_of([part], store, Zoom(None, (1, 1), 32))
