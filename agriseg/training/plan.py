@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agriseg.errors import AgrisegError, LabelError
+from agriseg.errors import AgrisegError, LabelError, OptionError
 from agriseg.labels import (
     Codes,
     Findings,
@@ -26,6 +26,9 @@ from agriseg.training.config import TrainConfig
 from agriseg.training.parts import ScenePart
 
 __all__ = ["Looked", "Plan", "look_at_data", "make_plan"]
+
+# Pixels of a scene that a pixel of a chip spans at most.
+_COARSEST = 32
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,9 @@ def look_at_data(config: TrainConfig, base: Path) -> Looked:
         AgrisegError: They cannot even be opened.
     """
     material = open_material(config.data, config.legend, base=base)
-    needed = [band.role for band in config.bands if band.required]
-    findings = check_material(material, needed)
+    _check_gsd(config, material)
+    # Also those that may be missing: where a scene has one, it hides pixels that lack it.
+    findings = check_material(material, [band.role for band in config.bands])
     if findings.faults:
         return Looked(material, None, findings)
     try:
@@ -93,6 +97,21 @@ def look_at_data(config: TrainConfig, base: Path) -> Looked:
     except AgrisegError as error:
         return Looked(material, None, findings + Findings((str(error),)))
     return Looked(material, counted, findings + check_survey(counted))
+
+
+def _check_gsd(config: TrainConfig, material: Material) -> None:
+    """Refuse chips for which windows of thousands of pixels a side would be read.
+
+    Raises:
+        OptionError: Their pixels are far larger than those of a scene.
+    """
+    wanted = config.chips.gsd_range_m
+    for one in material.scenes:
+        if wanted is not None and one.gsd_m is not None and wanted[1] > _COARSEST * one.gsd_m:
+            raise OptionError(
+                f"chips.gsd_m is {wanted[1]:g}, and {one.name} has pixels of {one.gsd_m:.3g} m: at "
+                f"most {_COARSEST} of them make one; expected are metres, or resample it first"
+            )
 
 
 def make_plan(config: TrainConfig, base: Path, looked: Looked | None = None) -> Plan:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import agriseg
+from agriseg.errors import OptionError
 from agriseg.training.card import draft_card
 from agriseg.training.config import read_config
 from agriseg.training.pixels import PixelStore
@@ -70,3 +72,18 @@ def test_values_without_a_class_are_a_fault(make_config: Make, tmp_path: Path) -
     found = agriseg.dry_run(path, tmp_path / "out")
     assert len(found.faults) == 1
     assert "labels1.tif has the value 9" in found.faults[0]
+
+
+def test_optional_bands_that_are_empty_are_a_fault(make_config: Make, tmp_path: Path) -> None:
+    """Their pixels are not valid, so nothing would be learned from such a scene."""
+    config = make_config()
+    data = np.random.default_rng(0).random((2, 80, 112)).astype(np.float32)
+    data[1] = np.nan
+    write_raster(tmp_path / "scene1.tif", data, descriptions=["red", "nir"])
+    found = agriseg.dry_run(config)
+    assert "scene1 has no pixel that is usable in all of red, nir" in found.faults[0]
+
+
+def test_chips_far_coarser_than_scenes_are_refused(make_config: Make) -> None:
+    with pytest.raises(OptionError, match=r"chips.gsd_m is 5, and scene0 has pixels of 0.02 m"):
+        agriseg.dry_run(make_config(chips={"gsd_m": 5.0}))
