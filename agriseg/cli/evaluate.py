@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from agriseg.cli import options as opt
-from agriseg.errors import OptionError
+from agriseg.errors import AgrisegError, OptionError
 
 __all__ = ["evaluate"]
 
@@ -169,14 +169,21 @@ def evaluate(
     finally:
         if watcher is not None:
             watcher.close()
+    fault: AgrisegError | None = None
     if calibrated is not None:
-        save_calibrated(model, found, calibrated)
+        try:
+            save_calibrated(model, found, calibrated)
+        except AgrisegError as error:
+            # What was measured is told all the same.
+            fault, calibrated = error, None
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     elif not quiet:
         written = [] if out is None else [f"{out}/evaluation.json", "evaluation.png"]
         written += [] if calibrated is None else [calibrated]
         print_evaluation(found, written)
+    if fault is not None:
+        raise fault
 
 
 def renamed_by(texts: Sequence[str]) -> Mapping[str, str]:

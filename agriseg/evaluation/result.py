@@ -20,7 +20,7 @@ from agriseg.evaluation.objects import SizeBin
 from agriseg.evaluation.pictures import Picture
 from agriseg.evaluation.scores import Floats, confusion
 
-__all__ = ["Comparison", "Evaluation", "Pixels", "SceneScore"]
+__all__ = ["Comparison", "Evaluation", "Pixels", "SceneScore", "make_folder"]
 
 
 @dataclass(frozen=True)
@@ -255,9 +255,8 @@ class Evaluation:
         """
         from agriseg.evaluation.page import draw_evaluation
 
-        folder = Path(out)
+        folder = make_folder(out)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             path = folder / "evaluation.json"
             beside = path.with_name("evaluation.json.part")
             beside.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
@@ -268,6 +267,22 @@ class Evaluation:
                 f"the evaluation cannot be written to {folder} ({said_by(error)}); give another "
                 "folder with -o"
             ) from error
+
+
+def make_folder(out: str | Path) -> Path:
+    """Make the folder that an evaluation goes to, where it is not there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made ({said_by(error)}); give another folder with -o"
+        ) from error
+    return folder
 
 
 def _parsed(numerics: str) -> Any:

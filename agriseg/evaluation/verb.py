@@ -11,7 +11,7 @@ from agriseg.errors import LabelError
 from agriseg.evaluation.grids import at_gsd
 from agriseg.evaluation.legends import match_legends
 from agriseg.evaluation.passes import EvaluateKeywords, Watcher, Work, run_pass
-from agriseg.evaluation.result import Evaluation
+from agriseg.evaluation.result import Evaluation, make_folder
 from agriseg.evaluation.summary import compared, series_of
 from agriseg.labels import Codes, LabelledScene, Material, chosen
 from agriseg.models import Predictor, check_predictor, load_model
@@ -93,6 +93,8 @@ def evaluate(
         matched = match_legends(predictor.card.legend, material.codes, renamed, both)
         return Work(predictor, scenes, matched, options, None, watcher)
 
+    if out is not None:
+        make_folder(out)  # before hours of mapping, not after
     works = [work(each) for each in (one, other) if each is not None]
     evaluations = compared([run_pass(each) for each in works], tuple(material.notes))
     found = evaluations[0]

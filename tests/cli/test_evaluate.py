@@ -82,6 +82,16 @@ def test_two_models_and_a_series(config: Path) -> None:
         assert words in done.stdout, done.stdout
 
 
+def test_what_was_measured_is_told_where_the_temperature_cannot_be_kept(config: Path) -> None:
+    done = agriseg(
+        *("evaluate", "index-baseline", config, "--map", "vegetation=plant", "-q", "--json"),
+        *("--save-calibrated", config.with_name("new.safetensors")),
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert json.loads(done.stdout)["classes"]["plant"]["iou"]["value"] > 0.9
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import agriseg
-from agriseg.errors import LabelError, ModelError, OptionError
+from agriseg.errors import LabelError, ModelError, OptionError, OutputError
 from agriseg.evaluation.boundaries import boundary_counts, boundary_scores
 from agriseg.evaluation.mapping import map_scenes, tasks_for
 from agriseg.labels import Codes
@@ -255,6 +255,16 @@ def test_it_is_written(tmp_path: Path) -> None:
     assert told["scores"]["mean_iou"]["value"] == pytest.approx(found.mean_iou, rel=1e-5)
     assert told["against"]["model"]["name"] == "identity"
     assert (folder / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_that_cannot_be_is_told_before_anything_is_mapped(tmp_path: Path) -> None:
+    truth = blobs(20, 20, 3, 7)
+    model = Counting()
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match="give another folder with -o"):
+        given = data([labelled(tmp_path / "a.tif", truth, truth)], PLAIN)
+        agriseg.evaluate(model, given, tmp_path / "out")
+    assert not model.shapes
 
 
 def test_numbers_that_are_not_finite_are_told(tmp_path: Path) -> None:
