@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
 # What changes only how long it takes, or what the card says.
 _NO_WEIGHTS: Any = {"card": True, "learn": {"checkpoint_s"}, "chips": {"threads", "memory_gb"}}
 # What normalises over a batch at one pixel: their batch norm needs a second chip.
@@ -185,8 +186,8 @@ class LearnConfig(_Strict):
     steps: int = Field(default=2000, ge=1)
     loss: str = "cross-entropy + dice"
     focal_gamma: float = Field(default=2.0, ge=0)
-    tversky: tuple[float, float] = (0.3, 0.7)
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    tversky: tuple[Weight, Weight] = (0.3, 0.7)
+    class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
     boundary: float = Field(default=0.0, ge=0)
     boundary_px: int = Field(default=2, ge=1, le=64)
     rate: float = Field(default=1e-3, gt=0)

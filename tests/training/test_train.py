@@ -154,6 +154,8 @@ def test_bfloat16_and_half_precision_weights(make_config: Make, tmp_path: Path) 
         ({"bands": ["red", "blue?"]}, "no scene has 'blue'"),
         ({"learn": {"loss": "dise"}}, "did you mean dice"),
         ({"learn": {"class_weights": {"corn": 2.0}}}, "'corn' is no class"),
+        ({"learn": {"class_weights": {"weed": -1.0}}}, "class_weights.weed is -1"),
+        ({"learn": {"tversky": [-0.3, 0.7]}}, r"tversky\[0\] is -0.3"),
         ({"model": {"architecture": "unett"}}, "did you mean 'unet'"),
         ({"model": {"init": "nowhere.pth"}}, "is not there"),
         ({"augment": {"scale": [1.2, 1.3]}}, "scale"),
