@@ -261,8 +261,8 @@ def test_a_folder_that_cannot_be_is_told_before_anything_is_mapped(tmp_path: Pat
     truth = blobs(20, 20, 3, 7)
     model = Counting()
     (tmp_path / "out").write_text("a file")
+    given = data([labelled(tmp_path / "a.tif", truth, truth)], PLAIN)
     with pytest.raises(OutputError, match="give another folder with -o"):
-        given = data([labelled(tmp_path / "a.tif", truth, truth)], PLAIN)
         agriseg.evaluate(model, given, tmp_path / "out")
     assert not model.shapes
 

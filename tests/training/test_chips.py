@@ -194,6 +194,6 @@ def test_a_store_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_scenes_that_all_weigh_nothing_are_refused(tmp_path: Path) -> None:
     part = part_of(replace(scene_of(tmp_path, np.ones((70, 90), np.uint8)), weight=0.0))
-    with PixelStore([part.labelled], ["red"], 1e9) as store:
-        with pytest.raises(LabelError, match="weight: 0"):
-            chips_of([part], store, Zoom(None, (1, 1), 32))
+    store = PixelStore([part.labelled], ["red"], 1e9)
+    with pytest.raises(LabelError, match="weight: 0"):
+        chips_of([part], store, Zoom(None, (1, 1), 32))
