@@ -97,7 +97,8 @@ def train(
     finally:
         listener.close()
     if not listener.ended and not quiet:
-        print(f"already there: {path}", file=sys.stderr)
+        # Changed settings are noticed, changed pixels and labels are not.
+        print(f"already there: {path}; after a change of data use --fresh", file=sys.stderr)
     if as_json:
         print(json.dumps({"model": str(path), **listener.ended}, indent=2))
 
@@ -145,9 +146,9 @@ class _Console:
         self._status.stop()
         scenes = count_words(facts["scenes"], "scene")
         held_out = count_words(facts["validation_scenes"], "scene")
-        encoder = facts["options"].get("encoder_name", "")
+        network = f"{facts['architecture']} {facts['options'].get('encoder_name', '')}".strip()
         self._say(
-            f"{facts['name']}  {facts['architecture']} {encoder}, "
+            f"{facts['name']}  {network}, "
             f"{facts['parameters'] / 1e6:.1f} million weights; {', '.join(facts['bands'])} to "
             f"{', '.join(facts['classes'])}"
         )

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agriseg.cli.app import app
+from agriseg.cli.train import _Console
 from tests.training.conftest import SMALL, make_config  # noqa: F401
 
 Make = Callable[..., Path]
@@ -35,6 +36,7 @@ def test_loss_and_iou_of_each_class_are_told(
         assert word in done.stderr
     again = CliRunner().invoke(app, ["train", config, "-o", out])
     assert "already there" in again.stderr
+    assert "--fresh" in again.stderr
     quiet = CliRunner().invoke(app, ["train", config, "-o", out, "--fresh", "-q", "--no-report"])
     assert quiet.exit_code == 0
     assert not quiet.output
@@ -87,3 +89,16 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(
     assert process.returncode == 130
     assert "Traceback" not in said
     assert said.strip().endswith("stopped; the same command goes on from the last checkpoint")
+
+
+def test_a_network_without_an_encoder_is_called_by_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = {
+        "name": "a", "architecture": "fcn", "options": {"num_filters": 4}, "parameters": 3e6,
+        "bands": ["red"], "classes": ["soil", "crop"], "scenes": 1, "validation_scenes": 0,
+        "in_memory": True, "start": "random weights", "device": "cpu", "precision": "float32",
+        "notes": [], "first": 0, "steps": 1,
+    }  # fmt: skip
+    _Console(quiet=False).begin(facts)
+    assert "a  fcn, 3.0 million weights" in capsys.readouterr().err
