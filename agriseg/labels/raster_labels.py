@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -244,7 +245,10 @@ def _placed(labels: RasterLabels, source: Source, scene: Scene) -> _Place:
     loose = mine.crs is None and not mine.is_georeferenced
     if labels.by_pixel or apart or loose or not grid.is_georeferenced:
         if mine.shape != grid.shape:
-            raise LabelError(_sizes(labels, source, scene))
+            factor = _coarser(grid, mine)
+            if factor is None:
+                raise LabelError(_sizes(labels, source, scene))
+            return _Place(mine.window, Axis(factor, 0), Axis(factor, 0))
         without = scene.name if grid.crs is None else labels.path
         note = f"{without} has no CRS: pixels are paired by their place in the picture"
         return _Place(mine.window, note=note if apart and not labels.by_pixel else "")
@@ -271,6 +275,16 @@ def _placed(labels: RasterLabels, source: Source, scene: Scene) -> _Place:
             f"{abs(grid.transform.a):.6g}, or lies between them: each pixel takes the nearest label"
         )
     return _Place(mine.window, cols, rows, note=note)
+
+
+def _coarser(grid: GeoBox, mine: GeoBox) -> float | None:
+    """Pixels of labels to one of a photo that was brought to coarser pixels; None: it was not."""
+    t = grid.transform
+    if grid.crs is not None or (t.b, t.c, t.d, t.f) != (0, 0, 0, 0) or not 0 < t.a == t.e:
+        return None
+    # As many as cover the photo, whatever doubles say.
+    shape = tuple(max(math.ceil(side / t.a - 1e-4), 1) for side in mine.shape)
+    return float(t.a) if shape == grid.shape else None
 
 
 def _sizes(labels: RasterLabels, source: Source, scene: Scene) -> str:

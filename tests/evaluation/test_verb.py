@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import agriseg
 from agriseg.errors import LabelError, ModelError, OptionError, OutputError
 from agriseg.evaluation.boundaries import boundary_counts, boundary_scores
+from agriseg.evaluation.grids import at_gsd
 from agriseg.evaluation.mapping import map_scenes, tasks_for
-from agriseg.labels import Codes
+from agriseg.labels import Codes, open_material
+from agriseg.labels.config import DataSettings
 from agriseg.legend import Legend
+from agriseg.settings import checked
 from agriseg.tiling import ChipGrid, seam_score
 from tests.evaluation.material import blobs, data, labelled
 from tests.support import LEGEND, Identity, Smooth, class_field, identity_card, read_classes
@@ -287,3 +291,18 @@ def test_labels_that_are_mostly_sets_tell_nothing_of_confidence(tmp_path: Path) 
     assert found.iou["crop"] is not None
     assert (found.iou["soil"], found.iou["weed"]) == (None, None)
     assert "no soil or weed alone" in found.words
+
+
+def test_photos_without_a_place_at_coarser_pixels(tmp_path: Path) -> None:
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+    truth = np.kron(blobs(15, 20, 3, 5), np.ones((3, 3), np.uint8))
+    for name in ("i/a.png", "m/a.png"):
+        Image.fromarray(truth).save(tmp_path / name)
+    entry = {"kind": "folders", "images": "i", "labels": "m", "bands": "red", "gsd_m": 0.01}
+    settings = checked(DataSettings, {"legend": LEGEND, "data": [entry]}, "a test")
+    given = open_material(settings.data, settings.legend, base=tmp_path)
+    coarse = at_gsd(given.scenes, 0.03)[0]
+    assert coarse.scene.geobox.shape == (15, 20)
+    with coarse.labels.open(coarse.scene) as reader:
+        np.testing.assert_array_equal(reader.read(coarse.scene.geobox.window), truth[1::3, 1::3])
