@@ -102,7 +102,7 @@ def tasks_for(
     tasks = []
     for place, labelled in enumerate(scenes):
         mine = adapt(predictor, labelled.scene)
-        notes = check_fit(mine.card, labelled.scene, ignore_gsd=ignore_gsd)
+        notes = check_fit(mine.card, labelled.scene, gsd_m=labelled.gsd_m, ignore_gsd=ignore_gsd)
         grid = chip_grid(labelled.scene, mine, options)
         tasks.append(Task(place, labelled, mine, grid, tuple(notes)))
     return tasks

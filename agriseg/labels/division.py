@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,11 +14,11 @@ from agriseg.labels.codes import IGNORE
 from agriseg.labels.config import Part
 from agriseg.labels.labelled import LabelledScene, LabelReader, Labels
 from agriseg.labels.material import Material
-from agriseg.labels.split import PARTS, Split
+from agriseg.labels.split import PARTS, Split, SplitSettings, make_split
 from agriseg.labels.survey import Survey
 from agriseg.raster import Scene
 
-__all__ = ["CHIP_SIZE", "PartLabels", "cell_of", "chosen", "part_of"]
+__all__ = ["CHIP_SIZE", "PartLabels", "cell_of", "chosen", "divided", "part_of"]
 
 CHIP_SIZE = 256
 """Side of a chip in training, where nothing else is said."""
@@ -31,6 +32,32 @@ def cell_of(chip: int) -> int:
     """Side of the cells that a training with chips of `chip` pixels counts labels in."""
     low, high = _CELL_PIXELS
     return min(max(chip // _CELLS_A_CHIP, low), high)
+
+
+def divided(
+    material: Material,
+    counted: Survey,
+    settings: SplitSettings,
+    *,
+    chip: int,
+    gsd_m: float | tuple[float, float] | None = None,
+) -> Split:
+    """The split of a training, with gaps as wide as a chip is on the ground.
+
+    Args:
+        material: The scenes.
+        counted: Their labels.
+        settings: How they are divided.
+        chip: Side of a chip in pixels.
+        gsd_m: Metres to which chips are resampled, one number or the least and the most; None:
+            scenes keep theirs.
+    """
+    coarsest = max(gsd_m) if isinstance(gsd_m, tuple) else gsd_m
+    known = [one.gsd_m for one in material.scenes if one.gsd_m is not None]
+    # A chip of coarser pixels spans more of a scene's own.
+    wider = 1.0 if coarsest is None or not known else max(coarsest / min(known), 1.0)
+    reach = math.ceil(chip * wider - 1e-6)
+    return make_split(material, counted, chip=reach, settings=settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from agriseg.errors import LabelError, OptionError, nearest
 from agriseg.labels.config import DataSettings, Part, legend_from
-from agriseg.labels.division import CHIP_SIZE, cell_of, chosen, part_of
+from agriseg.labels.division import CHIP_SIZE, cell_of, chosen, divided, part_of
 from agriseg.labels.material import Material, open_material
 from agriseg.labels.raster_labels import palette_of
 from agriseg.labels.simulated import simulated_folders
-from agriseg.labels.split import PARTS, SplitSettings, make_split
+from agriseg.labels.split import PARTS, SplitSettings
 from agriseg.labels.survey import survey
 from agriseg.legend import Legend
 from agriseg.settings import Settings, checked
@@ -31,6 +31,7 @@ _OF_TRAINING = ("split", "bands", "chips")
 
 class _Chips(Settings):
     size: int = Field(default=CHIP_SIZE, ge=1)
+    gsd_m: float | tuple[float, float] | None = None
 
 
 class _Division(Settings):
@@ -87,11 +88,12 @@ def _divided(material: Material, values: dict[str, Any], where: str, part: Part)
     """A part as a training makes it; the same configuration and data give the same."""
     chips = values.get("chips")
     given: dict[str, Any] = {"split": values.get("split", {}), "chips": {}}
-    if isinstance(chips, dict) and "size" in chips:
-        given["chips"] = {"size": chips["size"]}
+    if isinstance(chips, dict):
+        given["chips"] = {key: chips[key] for key in _Chips.model_fields if key in chips}
     settings = checked(_Division, given, where)
-    counted = survey(material, cell_of(settings.chips.size))
-    split = make_split(material, counted, chip=settings.chips.size, settings=settings.split)
+    size, gsd_m = settings.chips.size, settings.chips.gsd_m
+    counted = survey(material, cell_of(size))
+    split = divided(material, counted, settings.split, chip=size, gsd_m=gsd_m)
     return part_of(material, counted, split, part)
 
 

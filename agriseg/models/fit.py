@@ -21,12 +21,15 @@ _PLANT_PIXELS = 5
 """Rule of thumb: what is mapped is about five pixels across."""
 
 
-def check_fit(card: ModelCard, scene: Scene, *, ignore_gsd: bool = False) -> list[str]:
+def check_fit(
+    card: ModelCard, scene: Scene, *, gsd_m: float | None = None, ignore_gsd: bool = False
+) -> list[str]:
     """Compare a model's card with a scene.
 
     Args:
         card: The model's card; of a predictor that adapts to scenes, the adapted one's.
         scene: The scene, on the grid that will be segmented.
+        gsd_m: Its ground sampling distance, where somebody knows it; by default that of its grid.
         ignore_gsd: Take a GSD far outside the model's range as it is.
 
     Returns:
@@ -39,7 +42,7 @@ def check_fit(card: ModelCard, scene: Scene, *, ignore_gsd: bool = False) -> lis
     """
     return [
         *_bands(card, scene),
-        *_gsd(card, scene, ignore_gsd),
+        *_gsd(card, scene, scene.geobox.mean_gsd_m if gsd_m is None else gsd_m, ignore_gsd),
         *_radiometry(card, scene),
         *([card.caution] if card.caution else []),
     ]
@@ -81,8 +84,7 @@ def _wavelength(card: ModelCard, band: BandInput, scene: Scene) -> list[str]:
     ]
 
 
-def _gsd(card: ModelCard, scene: Scene, ignore: bool) -> list[str]:
-    gsd = scene.geobox.mean_gsd_m
+def _gsd(card: ModelCard, scene: Scene, gsd: float | None, ignore: bool) -> list[str]:
     if gsd is None:
         if card.gsd_m is None:
             return []

@@ -16,11 +16,10 @@ from agriseg.labels import (
     Survey,
     check_material,
     check_survey,
-    make_split,
     open_material,
     survey,
 )
-from agriseg.labels.division import cell_of
+from agriseg.labels.division import cell_of, divided
 from agriseg.labels.split import PARTS
 from agriseg.training.config import TrainConfig
 from agriseg.training.parts import ScenePart
@@ -103,11 +102,18 @@ def _check_gsd(config: TrainConfig, material: Material) -> None:
     """Refuse chips for which windows of thousands of pixels a side would be read.
 
     Raises:
-        OptionError: Their pixels are far larger than those of a scene.
+        OptionError: Their pixels are far larger than those of a scene, or those are unknown.
     """
     wanted = config.chips.gsd_range_m
+    if wanted is None:
+        return
     for one in material.scenes:
-        if wanted is not None and one.gsd_m is not None and wanted[1] > _COARSEST * one.gsd_m:
+        if one.gsd_m is None:
+            raise OptionError(
+                f"chips.gsd_m is {wanted[1]:g}, and the pixel size of {one.name} is unknown; say "
+                "it with gsd_m: in its data, or leave chips.gsd_m out"
+            )
+        if wanted[1] > _COARSEST * one.gsd_m:
             raise OptionError(
                 f"chips.gsd_m is {wanted[1]:g}, and {one.name} has pixels of {one.gsd_m:.3g} m: at "
                 f"most {_COARSEST} of them make one; expected are metres, or resample it first"
@@ -129,7 +135,8 @@ def make_plan(config: TrainConfig, base: Path, looked: Looked | None = None) -> 
     looked.findings.refuse()
     material, found = looked.material, looked.survey
     assert found is not None, "without faults the labels were counted"
-    split = make_split(material, found, chip=config.chips.size, settings=config.split)
+    chips = config.chips
+    split = divided(material, found, config.split, chip=chips.size, gsd_m=chips.gsd_range_m)
     training = _parts(material, found, split, PARTS["train"])
     if not training:
         raise LabelError("no labelled pixel is left for training; label more, or change the split")

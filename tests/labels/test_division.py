@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from agriseg.errors import LabelError, OptionError
 from agriseg.geobox import Window
@@ -72,6 +73,31 @@ def test_whole_scenes_keep_their_labels(tmp_path: Path) -> None:
     assert not any(isinstance(scene.labels, PartLabels) for scene in one.scenes)
     with pytest.raises(LabelError, match="nothing for 'test'; there is train, validation"):
         part_of(found, counted, split, "test")
+
+
+def gap(mask: NDArray[np.uint8]) -> int:
+    """Cells, at the least, between one of training and one of validation."""
+    train, held_out = (np.argwhere(mask == PARTS[part]) for part in ("train", "validation"))
+    steps = np.abs(train[:, None] - held_out[None]).max(axis=2)
+    return int(steps.min()) - 1
+
+
+@pytest.mark.parametrize("coarser", [1.0, 2.5])
+def test_the_gap_is_a_chip_wide_on_the_ground(tmp_path: Path, coarser: float) -> None:
+    """Chips of coarser pixels span more of the scene's own."""
+    write_scene(tmp_path / "scene0.tif", 600, 640)
+    codes = np.random.default_rng(1).integers(0, 3, (1, 600, 640))
+    write_raster(tmp_path / "labels0.tif", codes.astype(np.uint8))
+    chips = {"size": CHIP, "gsd_m": 0.02 * coarser}
+    plain = {"legend": COLORS, "data": [ENTRY], "bands": ["red"], "chips": chips}
+    settings = {"by": "blocks", "validation": 0.3, "block": 2}
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump({**plain, "split": settings}))
+    parts = [read_data(path, part=part).scenes[0].labels for part in ("train", "validation")]
+    assert all(isinstance(part, PartLabels) for part in parts)
+    names = ("train", "validation")
+    mask = sum(part.mask * PARTS[name] for part, name in zip(parts, names, strict=True))
+    assert gap(mask) * parts[0].cell >= CHIP * coarser
 
 
 def test_the_configuration_of_a_training_is_divided_alike(tmp_path: Path) -> None:

@@ -74,6 +74,15 @@ def test_without_a_crs_the_gsd_is_unknown(make_card, make_scene):
     assert note.endswith("was made for 1 cm")
 
 
+def test_what_somebody_knows_of_the_pixel_size_counts(make_card, make_scene):
+    card = make_card(gsd_m=(0.01, 0.04))
+    scene = make_scene(*BANDS)
+    scene = replace(scene, geobox=replace(scene.geobox, crs=None))
+    assert not any("unknown" in note for note in check_fit(card, scene, gsd_m=0.02))
+    with pytest.raises(ModelError, match=r"1 mm across.*1 cm to 4 cm"):
+        check_fit(card, scene, gsd_m=0.001)
+
+
 def test_numbers_of_unknown_scale(make_card, make_scene):
     scene = make_scene(*BANDS, level="DN")
     with pytest.raises(ModelError, match=r"a test says so.*--scale.*--sensor"):

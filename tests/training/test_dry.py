@@ -87,3 +87,13 @@ def test_optional_bands_that_are_empty_are_a_fault(make_config: Make, tmp_path: 
 def test_chips_far_coarser_than_scenes_are_refused(make_config: Make) -> None:
     with pytest.raises(OptionError, match=r"chips.gsd_m is 5, and scene0 has pixels of 0.02 m"):
         agriseg.dry_run(make_config(chips={"gsd_m": 5.0}))
+
+
+def test_chips_of_a_size_on_the_ground_need_to_know_that_of_the_scenes(
+    make_config: Make, tmp_path: Path
+) -> None:
+    config = make_config(chips={"gsd_m": 0.02})
+    data = np.random.default_rng(0).random((2, 80, 112)).astype(np.float32)
+    write_raster(tmp_path / "scene0.tif", data, crs=None, descriptions=["red", "nir"])
+    with pytest.raises(OptionError, match=r"the pixel size of scene0 is unknown; say it with gsd"):
+        agriseg.dry_run(config)
