@@ -47,7 +47,7 @@ def test_faults_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "many.yaml").write_text("kind: dataset\nscenes: 2\nwidth: 40\nheight: 30\n")
     cases = (
         ((recipe, "-o", tmp_path / "out"), "did you mean row_spacing_m?"),
-        ((tmp_path / "none.yaml", "-o", tmp_path / "out"), "there is no such recipe"),
+        ((tmp_path / "none.yaml", "-o", tmp_path / "out"), "there is no such file"),
         (("configs/sample-field.yaml", "-o", tmp_path / "file"), "cannot be written"),
         ((tmp_path / "many.yaml", "-o", tmp_path / "file", "-q"), "cannot be written"),
         (("configs/sample-field.yaml", "-o", tmp_path / "out", "--workers", 0), "workers is 0; 1"),

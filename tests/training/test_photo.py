@@ -9,7 +9,7 @@ from agriseg.errors import OptionError
 from agriseg.training.augment import Augment, Normalise
 from agriseg.training.config import AugmentConfig
 from agriseg.training.photo import Photo
-from agriseg.training.verb import _STILL
+from agriseg.training.start import STILL
 
 ROLES = ("red", "green", "blue", "nir")
 
@@ -87,7 +87,7 @@ def batch(number: int = 200) -> dict[str, torch.Tensor]:
 
 
 def augment(optional: list[bool], **changes: object) -> Augment:
-    config = AugmentConfig(**{**_STILL.model_dump(), **changes})
+    config = AugmentConfig(**{**STILL.model_dump(), **changes})
     normalise = Normalise(torch.zeros(4), torch.ones(4))
     return Augment(config, 24, normalise, torch.tensor(optional), ROLES)
 
