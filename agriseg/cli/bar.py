@@ -13,7 +13,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["Bar", "Speed"]
+__all__ = ["Bar", "Said", "Speed"]
 
 
 class Bar:
@@ -33,7 +33,7 @@ class Bar:
         if self._console.quiet or not self._console.is_terminal:
             return
         self._progress = Progress(
-            TextColumn(f"  {self._verb}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             *self._columns,
@@ -42,17 +42,29 @@ class Bar:
             transient=True,
         )
         self._progress.start()
-        self._progress.add_task(self._verb, total=total, completed=done, from_earlier=done)
+        self._progress.add_task(self._verb, total=total, completed=done, from_earlier=done, said="")
 
     def advance(self, steps: float) -> None:
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0], steps)
+
+    def at(self, done: float, said: str = "") -> None:
+        """How far it is, and what `Said` shows."""
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], completed=done, said=said)
 
     def close(self) -> None:
         """Take it off the screen."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+class Said(ProgressColumn):
+    """What was said last."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["said"])
 
 
 class Speed(ProgressColumn):

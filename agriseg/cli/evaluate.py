@@ -134,11 +134,11 @@ def evaluate(
 
     - `agriseg evaluate out/beet/beet.safetensors beet.yaml --part validation`
     """
-    from agriseg.cli.evaluation_table import Bar, print_evaluation
+    from agriseg.cli.evaluation_table import Watching, print_evaluation
     from agriseg.evaluation import evaluate as run_evaluate
     from agriseg.evaluation.store import save_calibrated
 
-    watcher = None if quiet else Bar()
+    watcher = None if quiet else Watching()
     try:
         found = run_evaluate(
             model,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from agriseg.cli.bar import Bar
 from agriseg.cli.words import count_words, number_words, size_words
 
 if TYPE_CHECKING:
     from agriseg.evaluation import Evaluation
     from agriseg.evaluation.measures import Measure
 
-__all__ = ["Bar", "print_evaluation"]
+__all__ = ["Watching", "print_evaluation"]
 
 _FILE_WIDTH = 160
 _COLUMNS = (
@@ -29,38 +29,24 @@ _COLUMNS = (
 )
 
 
-class Bar:
+class Watching:
     """A bar on a terminal for each pass over the scenes."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = Bar(self._console, "")
 
     def begin(self, what: str, pixels: int) -> None:
         self.close()
-        if not self._console.is_terminal:
-            return
-        self._progress = Progress(
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._progress.start()
-        self._task = self._progress.add_task(escape(what), total=pixels)
+        self._bar = Bar(self._console, what)
+        self._bar.start(pixels)
 
     def advance(self, pixels: int) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task, pixels)
+        self._bar.advance(pixels)
 
     def close(self) -> None:
         """Take the bar off the screen."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = self._task = None
+        self._bar.close()
 
 
 def print_evaluation(found: Evaluation, written: Sequence[str] = ()) -> None:

@@ -15,7 +15,7 @@ from agriseg.cli.words import count_words, time_words
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.progress import Progress
+    from agriseg.cli.bar import Bar
 
 __all__ = ["train"]
 
@@ -133,8 +133,7 @@ class _Console:
         from rich.console import Console
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
-        self._quiet = quiet
-        self._progress: Progress | None = None
+        self._bar: Bar | None = None
         self._told = 0.0
         self._evaluates = False
         self._status = self._console.status("  looking at data and labels")
@@ -143,6 +142,8 @@ class _Console:
         self.ended: dict[str, Any] = {}
 
     def begin(self, facts: dict[str, Any]) -> None:
+        from agriseg.cli.bar import Bar, Said
+
         self._status.stop()
         scenes = count_words(facts["scenes"], "scene")
         held_out = count_words(facts["validation_scenes"], "scene")
@@ -159,15 +160,16 @@ class _Console:
             self._say(f"  note    {note}")
         if facts["first"]:
             self._say(f"  resume  {facts['first']:,} of {facts['steps']:,} steps are done")
-        self._start_bar(facts["first"], facts["steps"])
+        self._bar = Bar(self._console, "train", Said())
+        self._bar.start(facts["steps"], facts["first"])
 
     def step(self, step: int, loss: Any) -> None:
         # Asking for the loss waits for the device.
-        if self._progress is None or time.monotonic() - self._told < 0.5:
+        if not self._console.is_terminal or time.monotonic() - self._told < 0.5:
             return
         self._told = time.monotonic()
-        task = self._progress.task_ids[0]
-        self._progress.update(task, completed=step, loss=f"loss {float(loss):.3f}")
+        if self._bar is not None:
+            self._bar.at(step, f"step {step:,}, loss {float(loss):.3f}")
 
     def validated(self, row: dict[str, Any], best: bool) -> None:
         loss = "-" if row["loss"] is None else f"{row['loss']:.3f}"
@@ -176,13 +178,14 @@ class _Console:
         self._say(f"  {row['step']:>7,}  loss {loss}{words}")
 
     def evaluating(self, done: int, pixels: int) -> None:
-        if self._progress is None:
-            return
-        if not self._evaluates:
+        from agriseg.cli.bar import Bar
+
+        if self._bar is None or not self._evaluates:
+            self.close()
             self._evaluates = True
-            task = self._progress.task_ids[0]
-            self._progress.update(task, total=pixels, completed=0, what="evaluate", unit="pixels")
-        self._progress.update(self._progress.task_ids[0], completed=done, loss="")
+            self._bar = Bar(self._console, "evaluate")
+            self._bar.start(pixels)
+        self._bar.at(done)
 
     def end(self, path: Path, facts: dict[str, Any]) -> None:
         self.close()
@@ -206,28 +209,9 @@ class _Console:
     def close(self) -> None:
         """Take the bar off the screen."""
         self._status.stop()
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-    def _start_bar(self, first: int, steps: int) -> None:
-        if self._quiet or not self._console.is_terminal:
-            return
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("  {task.fields[what]}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} {task.fields[unit]}"),
-            TextColumn("{task.fields[loss]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._progress.start()
-        self._progress.add_task(
-            "", total=steps, completed=first, loss="", what="train", unit="steps"
-        )
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False)
