@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agriseg._version import __version__
 from agriseg.bands import ALPHA, IGNORED, split_role
-from agriseg.errors import BandError, ModelError
+from agriseg.errors import BandError, ModelError, shown
 from agriseg.legend import ClassLabel, Legend
 
 __all__ = ["BandInput", "ModelCard", "Needs"]
@@ -258,9 +258,7 @@ class ModelCard:
 
 
 def _wrong(where: str, name: str, value: object, expected: str) -> NoReturn:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    raise ModelError(f"{where}: {name} is {shown}; expected is {expected}")
+    raise ModelError(f"{where}: {name} is {shown(value)}; expected is {expected}")
 
 
 def _number(where: str, name: str, value: object) -> float:

@@ -203,6 +203,19 @@ class _Light(K.IntensityAugmentationBase2D):
     ) -> Tensor:
         return self.identity_matrix(input)
 
+    def apply_transform(
+        self,
+        input: Tensor,
+        params: dict[str, Tensor],
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+    ) -> Tensor:
+        return self.changed(input)
+
+    def changed(self, input: Tensor) -> Tensor:
+        """The images (n, bands, h, w) that were chosen, in another light."""
+        raise NotImplementedError
+
 
 class _Gain(_Light):
     """Times a factor for all bands, and one for each: exposure, and calibration between bands.
@@ -216,13 +229,7 @@ class _Gain(_Light):
         super().__init__()
         self._together, self._apart = together, apart
 
-    def apply_transform(
-        self,
-        input: Tensor,
-        params: dict[str, Tensor],
-        flags: dict[str, Any],
-        transform: Tensor | None = None,
-    ) -> Tensor:
+    def changed(self, input: Tensor) -> Tensor:
         number, bands = input.shape[:2]
         gain = _between(self._together, (number, 1), input)
         gain = gain * _between(self._apart, (number, bands), input)
@@ -243,13 +250,7 @@ class _Gamma(_Light):
         # thousands, it would be another brightness altogether: those turn around their mean.
         self._most, self._pivot = most, means.clamp_min(1.0)
 
-    def apply_transform(
-        self,
-        input: Tensor,
-        params: dict[str, Tensor],
-        flags: dict[str, Any],
-        transform: Tensor | None = None,
-    ) -> Tensor:
+    def changed(self, input: Tensor) -> Tensor:
         exponent = _between(self._most, (len(input), 1, 1, 1), input)
         pivot = self._pivot.to(input.device)
         return (input / pivot).clamp_min(1e-6) ** exponent * pivot
@@ -262,13 +263,7 @@ class _Shadow(_Light):
         share: Of how many images.
     """
 
-    def apply_transform(
-        self,
-        input: Tensor,
-        params: dict[str, Tensor],
-        flags: dict[str, Any],
-        transform: Tensor | None = None,
-    ) -> Tensor:
+    def changed(self, input: Tensor) -> Tensor:
         number, _, height, width = input.shape
         drawn = torch.rand(4, number, 1, 1, device=input.device)
         angle, edge, depth = drawn[0] * 2 * torch.pi, drawn[1] - 0.5, 0.3 + 0.5 * drawn[2]
@@ -291,13 +286,7 @@ class _Noise(_Light):
         super().__init__()
         self._most, self._stds = most, stds
 
-    def apply_transform(
-        self,
-        input: Tensor,
-        params: dict[str, Tensor],
-        flags: dict[str, Any],
-        transform: Tensor | None = None,
-    ) -> Tensor:
+    def changed(self, input: Tensor) -> Tensor:
         most = self._stds.to(input.device) * self._most
         width = torch.rand(len(input), 1, 1, 1, device=input.device) * most
         return torch.addcmul(input, torch.randn_like(input), width)
