@@ -62,6 +62,14 @@ class Codes:
         found = {cls._values(legend, text) for text in texts}
         return cls(legend, tuple(sorted(one for one in found if 2 <= len(one) < len(legend))))
 
+    def classes(self, text: str) -> tuple[int, ...]:
+        """The classes, as values in ascending order, that a text such as "crop or weed" names.
+
+        Raises:
+            LabelError: It names none of the legend.
+        """
+        return self._values(self.legend, text)
+
     def code(self, text: str) -> int:
         """The code that a text stands for: a class, "soil or weed", or "ignore".
 

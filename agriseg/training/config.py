@@ -165,6 +165,8 @@ class LearnConfig(_Strict):
         loss: One or a sum, such as "cross-entropy + 0.5 dice".
         focal_gamma: Of the focal loss.
         tversky: Weights of false and of missed pixels in the Tversky loss.
+        together: Classes that are also learned as one, such as "crop or weed": plants are then told
+            from soil where crop and weed are hard to tell apart. Empty: none.
         class_weights: "none"; "balanced", the inverse square root of how many pixels there are of
             each; or a number a class.
         boundary: What pixels near a border weigh more.
@@ -187,6 +189,7 @@ class LearnConfig(_Strict):
     loss: str = "cross-entropy + dice"
     focal_gamma: float = Field(default=2.0, ge=0)
     tversky: tuple[Weight, Weight] = (0.3, 0.7)
+    together: str = ""
     class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
     boundary: float = Field(default=0.0, ge=0)
     boundary_px: int = Field(default=2, ge=1, le=64)

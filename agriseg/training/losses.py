@@ -16,7 +16,7 @@ and those that cannot be c.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -190,10 +190,14 @@ class SetLoss(nn.Module):
         boundary: What pixels near a border weigh more; 0: nothing.
         radius: How near, in pixels.
         options: Numbers of single losses.
+        together: Which classes, by value, are also learned as one. The loss is then the sum of two:
+            with all classes, and with these as one. Where nothing tells crop from weed, plants are
+            still told from soil.
     """
 
     allowed: Tensor
     pixel_weight: Tensor
+    joined: Tensor
 
     def __init__(
         self,
@@ -204,6 +208,7 @@ class SetLoss(nn.Module):
         boundary: float = 0.0,
         radius: int = 2,
         options: LossOptions | None = None,
+        together: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self._terms = parse_losses(text)
@@ -216,6 +221,7 @@ class SetLoss(nn.Module):
         self._ignore = int(len(allowed) - 1)
         self.register_buffer("allowed", allowed, persistent=False)
         self.register_buffer("pixel_weight", weight, persistent=False)
+        self.register_buffer("joined", _joined(allowed.shape[1], together), persistent=False)
 
     def forward(self, logits: Tensor, codes: Tensor) -> Tensor:
         """The loss of logits (n, classes, h, w) against codes (n, h, w) uint8; a scalar."""
@@ -226,6 +232,29 @@ class SetLoss(nn.Module):
         if self._boundary:
             weight = weight * boundary_weights(codes, self._ignore, self._radius, self._boundary)
         log_p = F.log_softmax(logits, 1)
+        loss = self._loss(log_p, allowed, weight)
+        if not len(self.joined):
+            return loss
+        both = [log_p.masked_fill(~one[:, None, None], -torch.inf) for one in self.joined]
+        allows = [(allowed & one[:, None, None]).any(1) for one in self.joined]
+        allowed = torch.stack(allows, 1)
+        # "Soil or weed" forbids neither of the two that are left.
+        weight = weight * ~allowed.all(1)
+        log_p = torch.stack([torch.logsumexp(one, 1) for one in both], 1)
+        return loss + self._loss(log_p, allowed, weight)
+
+    def _loss(self, log_p: Tensor, allowed: Tensor, weight: Tensor) -> Tensor:
         seen = _Seen(set_nll(log_p, allowed), weight, log_p, allowed, self._options)
         parts = [share * LOSSES[name](seen) for name, share in self._terms.items()]
         return torch.stack(parts).sum()
+
+
+def _joined(classes: int, together: Sequence[int]) -> Tensor:
+    """(groups, classes) bool: which classes make up each; none if nothing is joined."""
+    if not together:
+        return torch.zeros(0, classes, dtype=torch.bool)
+    alone = [[k] for k in range(classes) if k not in together]
+    rows = torch.zeros(len(alone) + 1, classes, dtype=torch.bool)
+    for row, group in enumerate([list(together), *alone]):
+        rows[row, group] = True
+    return rows

@@ -22,8 +22,10 @@ __all__ = ["Photo"]
 _VISIBLE = frozenset({"coastal", "blue", "green", "yellow", "red"})
 # The mean of a picture before the tone curve: sRGB's 0.27 to 0.73 after it.
 _EXPOSURE = (0.06, 0.5)
-# How far white balance may be off in each band, as a logarithm.
-_BALANCE = 0.25
+# How far white balance may be off, as a logarithm: mostly from blue to yellow, as light goes from
+# shade to a low sun, far less from magenta to green. Bands that no eye sees go their own ways.
+_WARMTH, _TINT, _UNSEEN = 0.5, 0.15, 0.25
+_TOWARDS_WARM = {"coastal": -1.0, "blue": -1.0, "yellow": 0.5, "red": 1.0}
 _VEIL = 0.15  # light from elsewhere in the lens, as a share of the mean
 _EXPONENT = (0.35, 0.85)
 _SATURATION = (0.3, 1.6)
@@ -44,12 +46,20 @@ class Photo(nn.Module):
     """
 
     visible: Tensor
+    balance: Tensor
 
     def __init__(self, share: float, roles: Sequence[str]) -> None:
         super().__init__()
         self._share = share
-        seen = torch.tensor([role.partition("@")[0] in _VISIBLE for role in roles])
+        plain = [role.partition("@")[0] for role in roles]
+        seen = torch.tensor([role in _VISIBLE for role in plain])
         self.register_buffer("visible", seen, persistent=False)
+        # What one unit of warmth, tint and chance does to the logarithm of each band.
+        warmth = torch.tensor([_WARMTH * _TOWARDS_WARM.get(role, 0.0) for role in plain])
+        tint = torch.tensor([_TINT * (role == "green") for role in plain])
+        self.register_buffer(
+            "balance", torch.stack([warmth, tint, ~seen * _UNSEEN]), persistent=False
+        )
 
     def forward(self, image: Tensor, present: Tensor) -> Tensor:
         """Chips of which some are pictures.
@@ -74,7 +84,8 @@ class Photo(nn.Module):
         level = (image.mean((2, 3), keepdim=True) * there).sum(1, keepdim=True)
         level = (level / there.sum(1, keepdim=True).clamp_min(1)).clamp_min(_SMALLEST)
         mean = _between(*_EXPOSURE, (number, 1, 1, 1), like, logarithmic=True)
-        balance = torch.exp(_between(-_BALANCE, _BALANCE, (number, bands, 1, 1), like))
+        shared, own = _between(-1, 1, (number, 2), like), _between(-1, 1, (number, bands), like)
+        balance = torch.exp(shared @ self.balance[:2] + own * self.balance[2])[:, :, None, None]
         veil = _between(0.0, _VEIL, (number, 1, 1, 1), like) * mean
         light = image * (balance * mean / level) + veil
         exponent = _between(*_EXPONENT, (number, 1, 1, 1), like)

@@ -69,8 +69,8 @@ def first_task(plan: Plan, card: ModelCard, *, trust: bool) -> tuple[Task, str]:
     size = config.chips.size
     augment = Augment(config.augment, size, normalise, optional, card.keys)
     prepare = Augment(STILL, size, normalise, optional)
-    weights = _class_weights(plan)
-    return Task(network, plan.codes, config.learn, augment, prepare, weights), start
+    parts = (_class_weights(plan), _together(plan))
+    return Task(network, plan.codes, config.learn, augment, prepare, *parts), start
 
 
 def _class_weights(plan: Plan) -> Tensor | None:
@@ -88,3 +88,16 @@ def _class_weights(plan: Plan) -> Tensor | None:
     shares = torch.from_numpy(class_shares(list(plan.training), plan.codes)).float()
     weights = shares.clamp_min(1e-4).rsqrt()
     return weights / (weights * shares).sum()
+
+
+def _together(plan: Plan) -> tuple[int, ...]:
+    asked, names = plan.config.learn.together, plan.codes.legend.names
+    if not asked:
+        return ()
+    classes = plan.codes.classes(asked)
+    if not 2 <= len(classes) < len(names):
+        raise OptionError(
+            f"learn.together is {asked!r}; two classes or more, but not all, are needed, such as "
+            f"{' or '.join(names[-2:])!r}"
+        )
+    return classes

@@ -36,6 +36,7 @@ class Task(SemanticSegmentationTask):
         augment: For training batches.
         prepare: For validation batches: the same without chance.
         class_weights: Of each class in the loss, or None.
+        together: Classes, by value, that are also learned as one.
     """
 
     criterion: SetLoss
@@ -43,7 +44,9 @@ class Task(SemanticSegmentationTask):
     mean_model: AveragedModel
     loss_sum: Tensor
     loss_count: Tensor
-    ignore: Sequence[str] = ("network", "codes", "learn", "augment", "prepare", "class_weights")
+    ignore: Sequence[str] = (
+        "network", "codes", "learn", "augment", "prepare", "class_weights", "together"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class Task(SemanticSegmentationTask):
         augment: Augment,
         prepare: Augment,
         class_weights: Tensor | None = None,
+        together: Sequence[int] = (),
     ) -> None:
         # Parts of a module can be set only once it is one: torchgeo's makes it one.
         self._parts = (network, augment, prepare)
         self._codes, self.learn, self._class_weights = codes, learn, class_weights
+        self._together = together
         self.steps_done = 0
         self._optimizer_state: dict[str, Any] | None = None
         super().__init__(num_classes=len(codes.legend))
@@ -79,6 +84,7 @@ class Task(SemanticSegmentationTask):
             boundary=learn.boundary,
             radius=learn.boundary_px,
             options=LossOptions(learn.focal_gamma, learn.tversky),
+            together=self._together,
         )
 
     def configure_metrics(self) -> None:

@@ -138,3 +138,26 @@ def test_sums_are_parsed() -> None:
 def test_faults_of_sums_are_told(text: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):
         parse_losses(text)
+
+
+def test_classes_together_are_also_learned_as_one() -> None:
+    """Beside the loss with all classes stands that of plants against soil, without the sets."""
+    logits, codes = drawn(0, 1, 2, SOIL_OR_WEED, IGNORE)
+    p = logits.softmax(1)
+    plants, soil = (codes == 1) | (codes == 2), codes == 0
+    apart = torch.where(plants, p[:, 1] + p[:, 2], p[:, 0])[plants | soil].log()
+    expected = SetLoss(CODES)(logits, codes) - apart.mean()
+    found = SetLoss(CODES, together=CODES.classes("crop or weed"))(logits, codes)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_classes_together_can_be_learned_with_every_loss(name: str) -> None:
+    logits, codes = drawn(0, 1, 2, IGNORE)
+    logits.requires_grad_()
+    alone = SetLoss(CODES, name)(logits, codes)
+    loss = SetLoss(CODES, name, together=(1, 2))(logits, codes)
+    loss.backward()
+    assert loss > alone
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
