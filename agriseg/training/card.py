@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,14 +27,22 @@ _STRIDES = {"fcn": 1}
 _STRIDE = 32
 
 
-def draft_card(config: TrainConfig, codes: Codes, scenes: Sequence[LabelledScene]) -> ModelCard:
+def draft_card(
+    config: TrainConfig, codes: Codes, scenes: Sequence[LabelledScene], start: Path = Path()
+) -> ModelCard:
     """The card before anything is learned; its means are those of the model in `init`, or 0.
+
+    Args:
+        config: What is asked for.
+        codes: What the numbers in labels mean.
+        scenes: That are trained on.
+        start: The folder that a file in `init` is relative to.
 
     Raises:
         OptionError: Chips do not suit the network, or a band is in no scene.
         ModelError: A value makes no card.
     """
-    base = base_card(config.model.init)
+    base = base_card(config.model.init, start)
     architecture, options = config.model.architecture, config.model.options
     if base is not None and architecture in (None, base.architecture):
         architecture = base.architecture

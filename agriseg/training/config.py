@@ -73,8 +73,9 @@ class ModelConfig(_Strict):
         architecture: As in a model card: unet, unet++, deeplabv3+, fpn, fcn, or a dotted path; by
             default that of the model in `init`, or unet.
         options: Of the architecture, such as `encoder_name`.
-        init: "none"; "imagenet", which downloads; the name of torchgeo's weights; or a file: a
-            model of agriseg's, which is trained further, or weights of its encoder.
+        init: "none"; "imagenet", which downloads; the name of torchgeo's weights; or the name of a
+            shipped model or a file: a model of agriseg's, which is trained further, or weights of
+            its encoder. A path starts where those of data do.
         radiometry: "reflectance", or "any" where the scale of pixels does not matter.
     """
 

@@ -113,12 +113,12 @@ def dry_run(
     if looked.findings.faults:
         return DryRun(settings.name, looked.findings.faults, looked.findings.notes)
     plan = make_plan(settings, start, looked)
-    card = draft_card(settings, plan.codes, [part.labelled for part in plan.training])
+    card = draft_card(settings, plan.codes, [part.labelled for part in plan.training], start)
     scenes = {id(p.labelled): p.labelled for p in (*plan.training, *plan.validation)}
     memory = settings.chips.memory_gb * 1e9
     with PixelStore(list(scenes.values()), card.keys, memory) as store:
         chips = chips_of(plan, store)
-        card = measured_card(card, chips, settings)
+        card = measured_card(card, chips, plan)
         task, begun = first_task(plan, card, trust=trust)
         make_folder(folder)
         files = folder / "data.png", folder / "split.png"

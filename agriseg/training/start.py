@@ -11,7 +11,7 @@ from agriseg.models import ModelCard, build_network
 from agriseg.training.augment import Augment, Normalise
 from agriseg.training.card import with_statistics
 from agriseg.training.chips import Chips, Zoom
-from agriseg.training.config import AugmentConfig, TrainConfig
+from agriseg.training.config import AugmentConfig
 from agriseg.training.parts import class_shares
 from agriseg.training.pixels import PixelStore
 from agriseg.training.plan import Plan
@@ -43,9 +43,10 @@ def chips_of(plan: Plan, store: PixelStore) -> Chips:
     )
 
 
-def measured_card(card: ModelCard, chips: Chips, config: TrainConfig) -> ModelCard:
+def measured_card(card: ModelCard, chips: Chips, plan: Plan) -> ModelCard:
     """The card with the constants of training chips; a known network keeps those it knows."""
-    base = base_card(config.model.init)
+    config = plan.config
+    base = base_card(config.model.init, plan.base)
     kept = frozenset(card.keys) & frozenset(base.keys if base is not None else ())
     if kept == set(card.keys):
         return card
@@ -63,7 +64,7 @@ def first_task(plan: Plan, card: ModelCard, *, trust: bool) -> tuple[Task, str]:
     config = plan.config
     pl.seed_everything(config.learn.seed, verbose=False)
     network = build_network(card, trust=trust)
-    start = start_weights(network, card, config.model.init)
+    start = start_weights(network, card, config.model.init, plan.base)
     normalise = Normalise(torch.from_numpy(card.means), torch.from_numpy(card.stds))
     optional = torch.tensor([not band.required for band in card.bands])
     size = config.chips.size

@@ -60,7 +60,7 @@ def train(
     Args:
         config: A YAML file, as in configs/, or what `read_config` makes of one.
         out: Folder; by default out/NAME.
-        base: The folder that paths of data start from; by default that of the configuration.
+        base: The folder that paths in it start from; by default that of the configuration.
         resume: Go on with a training that was stopped; else begin anew.
         report: Evaluate whole scenes at the end, and write the page; else the card's scores are
             those of the validation chips.
@@ -109,7 +109,7 @@ def train_plan(
     config = plan.config
     state = _prepare_folder(folder, plan, resume)
     scenes = {id(p.labelled): p.labelled for p in (*plan.training, *plan.validation)}
-    card = draft_card(config, plan.codes, [p.labelled for p in plan.training])
+    card = draft_card(config, plan.codes, [p.labelled for p in plan.training], plan.base)
     numerics = resolve_numerics(engine="torch", precision=config.learn.precision)
     started = time.monotonic()
     with (
@@ -118,7 +118,7 @@ def train_plan(
     ):
         chips = chips_of(plan, store)
         if state is None:
-            card = measured_card(card, chips, config)
+            card = measured_card(card, chips, plan)
         else:
             card = ModelCard.from_json(state["card"])
         task, start = first_task(plan, card, trust=trust)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,17 +16,22 @@ from agriseg.bands import SENSORS
 from agriseg.errors import ModelError, OptionError, said_by
 from agriseg.models import ModelCard, read_card, read_weights, shipped_models
 
-__all__ = ["base_card", "start_weights"]
+__all__ = ["base_card", "init_file", "start_weights"]
 
 _RGB = ("red", "green", "blue")
 _PREFIXES = ("", "encoder.", "model.", "module.", "backbone.", "model.encoder.", "encoder.model.")
 # Batch norm's counters and a head may be missing; beyond, it is another network.
 _ENOUGH = 0.9
 _NONE, _IMAGENET = "none", "imagenet"
+_SUFFIXES = (".pt", ".safe")
 
 
-def base_card(init: str) -> ModelCard | None:
+def base_card(init: str, base: Path = Path()) -> ModelCard | None:
     """The card of the model that is trained further, or None where `init` is something else.
+
+    Args:
+        init: See `ModelConfig`.
+        base: The folder that a file in it is relative to.
 
     Raises:
         OptionError: `init` is neither a known word nor a file.
@@ -34,18 +40,18 @@ def base_card(init: str) -> ModelCard | None:
         return None
     if init in (shipped := shipped_models()):
         return read_card(init)
-    path = Path(init)
+    path = _file(init, base)
     if not path.exists():
-        if "." in init and not path.suffix.lower().startswith((".pt", ".safe")):
-            return (
-                None  # the name of torchgeo's weights, such as ResNet18_Weights.SENTINEL2_ALL_MOCO
-            )
-        words = ["none", "imagenet", *shipped]
+        if "." in init and "/" not in init and not path.suffix.lower().startswith(_SUFFIXES):
+            # The name of torchgeo's weights, such as ResNet18_Weights.SENTINEL2_ALL_MOCO.
+            return None
+        words = [_NONE, _IMAGENET, *shipped]
         if near := get_close_matches(init, words, n=1, cutoff=0.6):
             raise OptionError(f"init: {init!r} is not there; did you mean {near[0]!r}?")
         raise OptionError(
-            f"init: {init!r} is not there; expected is {', '.join(words)}, the name of torchgeo's "
-            "weights, or a .safetensors or .pth file"
+            f"init: {init!r} is not there, looked for at {path.absolute()}; expected is "
+            f"{', '.join(words)}, the name of torchgeo's weights, or a .safetensors or .pth file "
+            "seen from the configuration, or from --base"
         )
     if path.suffix.lower() != ".safetensors":
         return None
@@ -55,13 +61,26 @@ def base_card(init: str) -> ModelCard | None:
         return None  # weights without a card: an encoder
 
 
-def start_weights(network: nn.Module, card: ModelCard, init: str) -> str:
+def init_file(init: str, base: Path) -> Path | None:
+    """The file that `init` names; None where it is a word."""
+    if init in (_NONE, _IMAGENET, *shipped_models()):
+        return None
+    path = _file(init, base)
+    return path if path.exists() else None
+
+
+def _file(init: str, base: Path) -> Path:
+    return Path(os.path.normpath(base / os.path.expanduser(init)))
+
+
+def start_weights(network: nn.Module, card: ModelCard, init: str, base: Path = Path()) -> str:
     """Give `network` the weights that it starts from.
 
     Args:
         network: Built from `card`; changed in place.
         card: Of the model to be.
         init: See `ModelConfig`.
+        base: The folder that a file in it is relative to.
 
     Returns:
         What was done, for a person.
@@ -71,16 +90,17 @@ def start_weights(network: nn.Module, card: ModelCard, init: str) -> str:
     """
     if init == _NONE:
         return "random weights"
-    base = base_card(init)
-    if base is not None:
-        return _from_model(network, card, base, read_weights(init, base))
+    known = base_card(init, base)
+    path = init_file(init, base)
+    if known is not None:
+        return _from_model(network, card, known, read_weights(path or init, known))
     encoder = getattr(network, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise OptionError(f"init: {card.architecture} has no encoder; use init: none")
     if init == _IMAGENET:
         weights, roles = _imagenet(card), tuple(_RGB)
-    elif Path(init).exists():
-        weights, roles = _read(Path(init)), None
+    elif path is not None:
+        weights, roles = _read(path), None
     else:
         weights, roles = _of_torchgeo(init)
     return _into_encoder(encoder, card, weights, roles, init)

@@ -106,6 +106,15 @@ def test_another_training_in_the_folder_is_not_touched(make_config: Make, tmp_pa
     assert read_card(first).training["steps"] == 3
 
 
+def test_a_model_is_trained_further_from_where_data_are(make_config: Make, tmp_path: Path) -> None:
+    """`init` is seen from the configuration, as data are, not from the working folder."""
+    learned(make_config(model=SMALL, learn={"steps": 2}), tmp_path / "first")
+    further = {"init": "first/tiny.safetensors", "architecture": None, "options": None}
+    card = read_card(learned(make_config(model=further, learn={"steps": 1}), tmp_path / "second"))
+    assert card.architecture == "fcn"
+    assert card.bands == read_card(tmp_path / "first/tiny.safetensors").bands
+
+
 @pytest.mark.parametrize(
     ("architecture", "options"),
     [

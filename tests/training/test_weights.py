@@ -125,6 +125,29 @@ def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
         start_weights(build_network(card), card, str(path))
 
 
+def test_a_file_is_looked_for_where_data_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder that is given, not from the working folder; words stay words."""
+    base = card_of("red")
+    (tmp_path / "models").mkdir()
+    save_model(tmp_path / "models/base.safetensors", base, build_network(base).state_dict())
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "imagenet").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    found = base_card("models/base.safetensors", tmp_path)
+    assert found is not None
+    assert found.name == "tiny"
+    assert "all weights" in start_weights(
+        build_network(base), base, "../models/base.safetensors", tmp_path / "here"
+    )
+    assert base_card("imagenet", tmp_path / "here") is None
+    with pytest.raises(OptionError, match=r"looked for at .*here/models/base.safetensors"):
+        base_card("models/base.safetensors")
+    with pytest.raises(OptionError, match=r"looked for at .*nowhere/enc"):
+        base_card("../nowhere/enc", tmp_path / "here")
+
+
 def test_what_is_not_there_is_told() -> None:
     with pytest.raises(OptionError, match="is not there"):
         base_card("nowhere.safetensors")
