@@ -79,14 +79,21 @@ def _class_weights(plan: Plan) -> Tensor | None:
     names = plan.codes.legend.names
     if asked == "none":
         return None
+    shares = torch.from_numpy(class_shares(list(plan.training), plan.codes)).float()
     if isinstance(asked, dict):
         unknown = sorted(set(asked) - set(names))
         if unknown:
             raise OptionError(
                 f"learn.class_weights: {unknown[0]!r} is no class; they are {', '.join(names)}"
             )
-        return torch.tensor([float(asked.get(name, 1.0)) for name in names])
-    shares = torch.from_numpy(class_shares(list(plan.training), plan.codes)).float()
+        given = torch.tensor([float(asked.get(name, 1.0)) for name in names])
+        if not (given * shares).any():
+            there = [name for name, share in zip(names, shares.tolist(), strict=True) if share]
+            raise OptionError(
+                "learn.class_weights is 0 for all that the training scenes show "
+                f"({', '.join(there)}), so nothing would be learned; give one of them more"
+            )
+        return given
     weights = shares.clamp_min(1e-4).rsqrt()
     return weights / (weights * shares).sum()
 

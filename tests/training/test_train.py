@@ -167,6 +167,7 @@ def test_bfloat16_and_half_precision_weights(make_config: Make, tmp_path: Path) 
         ({"learn": {"tversky": [-0.3, 0.7]}}, r"tversky\[0\] is -0.3"),
         ({"model": {"architecture": "unett"}}, "did you mean 'unet'"),
         ({"model": {"init": "nowhere.pth"}}, "is not there"),
+        ({"learn": {"class_weights": {"soil": 0, "crop": 0, "weed": 0}}}, "nothing would be"),
         ({"augment": {"scale": [1.2, 1.3]}}, "scale"),
     ],
 )
