@@ -17,6 +17,7 @@ Paths are relative to the file that says them.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, Literal
 
@@ -128,7 +129,8 @@ class _Entry(Settings):
         nodata: The value of missing pixels, where the files do not declare it.
         gsd_m: Ground sampling distance in metres, where the files do not tell it.
         group: Scenes of one group stay in one part: a regular expression that finds its name in
-            the path of the image, such as "plot\\d+".
+            the path of the image as it is written here (not in what lies above a relative path),
+            such as "plot\\d+".
         weight: How often these scenes are drawn in training, against others of their area.
         part: What these scenes are for, where not the split should say it.
     """
@@ -183,6 +185,10 @@ class SceneEntry(_Entry):
     elsewhere: str = "ignore"
     within: str | None = None
 
+    @property
+    def image_paths(self) -> tuple[str, ...]:
+        return self.scenes
+
 
 class FolderEntry(_Entry):
     """Pictures and masks of the same size, pixel by pixel.
@@ -198,6 +204,10 @@ class FolderEntry(_Entry):
     images: Paths
     labels: Paths
     values: Values | None = None
+
+    @property
+    def image_paths(self) -> tuple[str, ...]:
+        return self.images
 
 
 class CocoEntry(_Entry):
@@ -216,6 +226,10 @@ class CocoEntry(_Entry):
     values: Values | None = None
     elsewhere: str = "ignore"
 
+    @property
+    def image_paths(self) -> tuple[str, ...]:
+        return (self.images or os.path.dirname(self.annotations),)
+
 
 class SimulatedEntry(_Entry):
     """What `agriseg simulate` left.
@@ -228,6 +242,10 @@ class SimulatedEntry(_Entry):
     kind: Literal["simulated"]
     folder: Paths
     values: Values | None = None
+
+    @property
+    def image_paths(self) -> tuple[str, ...]:
+        return self.folder
 
 
 DataEntry = Annotated[

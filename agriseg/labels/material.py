@@ -25,7 +25,7 @@ from agriseg.labels.config import (
     options_of,
 )
 from agriseg.labels.labelled import LabelledScene, Labels
-from agriseg.labels.pairs import Pairs, is_vector, paired
+from agriseg.labels.pairs import Pairs, as_written, is_vector, paired
 from agriseg.labels.raster_labels import RasterLabels
 from agriseg.labels.simulated import simulated_folders
 from agriseg.labels.values import texts_of, value_table
@@ -165,7 +165,7 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
         notes = [f"pictures without an annotation in {entry.annotations}: {unmarked}"] * bool(
             unmarked
         )
-    opened = [_opened(entry, image, name, labels) for image, name, labels in made]
+    opened = [_opened(entry, image, name, labels, base) for image, name, labels in made]
     return opened, notes
 
 
@@ -235,22 +235,24 @@ def _some(paths: Sequence[str]) -> str:
     return f"{len(paths)} ({named}{', ...' if len(paths) > _MOST_NAMED else ''})"
 
 
-def _opened(entry: Any, image: str, name: str, labels: Labels) -> _Found:
+def _opened(entry: Any, image: str, name: str, labels: Labels, base: Path) -> _Found:
     scene: Scene = open_scene(image, name=name or None, **options_of(entry))
     labelled = LabelledScene(
-        scene, labels, gsd_m=entry.gsd_m, group=_group(entry, image), weight=entry.weight
+        scene, labels, gsd_m=entry.gsd_m, group=_group(entry, image, base), weight=entry.weight
     )
     return _Found(image, labelled, entry.part, isinstance(entry, SceneEntry))
 
 
-def _group(entry: Any, image: str) -> str:
+def _group(entry: Any, image: str, base: Path) -> str:
     """The group that a scene's path tells; nothing where each scene is one."""
     if entry.group is None:
         return ""
-    found = re.search(entry.group, Path(image).as_posix())
+    # What the folder is called that all lies in tells nothing of the scenes.
+    path = as_written(image, entry.image_paths, base)
+    found = re.search(entry.group, path)
     if found is None:
         raise LabelError(
-            f"group {entry.group!r} is not found in {image}; give a regular expression that finds "
+            f"group {entry.group!r} is not found in {path}; give a regular expression that finds "
             "the group in each path"
         )
     return found[1] if found.groups() and found[1] else found[0]

@@ -80,6 +80,21 @@ def files_of(
     return found
 
 
+def as_written(path: str, patterns: Sequence[str], base: str | os.PathLike[str]) -> str:
+    """A path that was found, as the configuration writes it: seen from its base, or in full.
+
+    Args:
+        path: As `files_of` gives it.
+        patterns: Of which one stands for it.
+        base: What they are relative to.
+    """
+    for pattern in map(os.path.expanduser, patterns):
+        begin = os.path.normpath(_STARS.split(pattern)[0])
+        if os.path.isabs(pattern) and path.startswith(begin):
+            return Path(path).as_posix()
+    return path if _is_remote(path) else Path(os.path.relpath(path, base)).as_posix()
+
+
 def _is_remote(path: str) -> bool:
     return path.startswith("/vsi") or "://" in path
 

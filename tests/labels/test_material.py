@@ -107,6 +107,26 @@ def test_what_is_said_of_an_entry_reaches_its_scenes(tmp_path: Path) -> None:
     assert set(codes.ravel()) == {0, 1}
 
 
+def test_a_group_is_found_in_the_path_as_it_is_written(tmp_path: Path) -> None:
+    """What the folder is called that holds all of it makes no group."""
+    base = tmp_path / "plot9" / "plot8"
+    pictures(base, "plot1-a.png", "plot2-a.png")
+    pictures(tmp_path / "plot9", "plot3-a.png")
+
+    def groups(images: str, labels: str, group: str = "plot\\d") -> list[str]:
+        entry = folders(images=images, labels=labels, group=group)
+        return [one.group for one in material(base, entry).scenes]
+
+    assert groups("i", "m") == ["plot1", "plot2"]
+    assert groups("./i/*.png", "m/*.png") == ["plot1", "plot2"]
+    assert groups("../i", "../m") == ["plot3"]
+    assert groups("../i", "../m", r"(\.\.)/i") == [".."]
+    assert groups(f"{base}/i", f"{base}/m") == ["plot9", "plot9"], "a path that is given in full"
+    assert groups(f"{base}/i/pl*.png", f"{base}/m/pl*.png") == ["plot9", "plot9"]
+    with pytest.raises(LabelError, match=r"'plot9' is not found in i/plot1-a\.png;"):
+        groups("i", "m", "plot9")
+
+
 def test_scenes_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
     for flight in ("may", "june"):
         (tmp_path / flight).mkdir()
