@@ -65,7 +65,8 @@ def train(
     OUT gets NAME.safetensors, the model with its card, for `agriseg segment --model`; report.html,
     how good it is on whole scenes that it did not learn from; metrics.csv and tensorboard/ with
     loss and IoU over the steps; split.json and split.png, which pixels were for what; and a
-    checkpoint: the same command goes on where it was stopped, to the same weights.
+    checkpoint: the same command goes on where it was stopped, to the same weights, and of a
+    training that is done makes what is missing. Changed settings, images or labels are noticed.
 
     Examples:
 
@@ -96,9 +97,6 @@ def train(
         raise typer.Exit(130) from None
     finally:
         listener.close()
-    if not listener.ended and not quiet:
-        # Changed settings are noticed, changed pixels and labels are not.
-        print(f"already there: {path}; after a change of data use --fresh", file=sys.stderr)
     if as_json:
         print(json.dumps({"model": str(path), **listener.ended}, indent=2))
 
@@ -205,6 +203,12 @@ class _Console:
             f"  done    {path}{beside} in {time_words(facts['seconds'])}; temperature "
             f"{facts['temperature']:.2f}"
         )
+
+    def already(self, path: Path, notes: tuple[str, ...]) -> None:
+        self.close()
+        for note in notes:
+            self._say(f"  note    {note}")
+        self._say(f"  done    already there: {path}; --fresh begins anew")
 
     def close(self) -> None:
         """Take the bar off the screen."""

@@ -115,6 +115,11 @@ class CocoLabels:
     table: ValueTable | None = None
     elsewhere: int = IGNORE
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What they are read from."""
+        return (self.path,)
+
     def open(self, scene: Scene) -> CocoReader:
         """Open them for the grid of `scene`.
 

@@ -92,6 +92,11 @@ def as_written(path: str, patterns: Sequence[str], base: str | os.PathLike[str])
         begin = os.path.normpath(_STARS.split(pattern)[0])
         if os.path.isabs(pattern) and path.startswith(begin):
             return Path(path).as_posix()
+    return seen_from(path, base)
+
+
+def seen_from(path: str, base: str | os.PathLike[str]) -> str:
+    """A path relative to a folder, with slashes; as it is where it is no local file."""
     return path if _is_remote(path) else Path(os.path.relpath(path, base)).as_posix()
 
 

@@ -65,6 +65,11 @@ class RasterLabels:
     table: ValueTable | None = None
     by_pixel: bool = False
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What they are read from."""
+        return (self.path,)
+
     def open(self, scene: Scene) -> _RasterReader:
         """Open it for the grid of `scene`.
 

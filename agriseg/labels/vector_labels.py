@@ -53,6 +53,11 @@ class VectorLabels:
     elsewhere: int = IGNORE
     within: str | None = None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What they are read from."""
+        return (self.path,) if self.within is None else (self.path, self.within)
+
     def open(self, scene: Scene) -> VectorReader:
         """Open them for the grid of `scene`.
 

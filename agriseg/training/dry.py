@@ -20,13 +20,14 @@ from agriseg.models import resolve_numerics
 from agriseg.training.card import draft_card
 from agriseg.training.chips import Chips
 from agriseg.training.config import TrainConfig
+from agriseg.training.folder import make_folder
 from agriseg.training.pixels import PixelStore
 from agriseg.training.plan import Plan, look_at_data, make_plan
 from agriseg.training.sheet import draw_sheet, sheet_chips
 from agriseg.training.start import chips_of, first_task, measured_card
 from agriseg.training.task import Task
 from agriseg.training.validation import validation_batches
-from agriseg.training.verb import given, make_folder
+from agriseg.training.verb import given
 
 __all__ = ["DryRun", "SceneKind", "dry_run"]
 

@@ -43,6 +43,9 @@ class Listener(Protocol):
     def end(self, path: Path, facts: dict[str, Any]) -> None:
         """The model is written."""
 
+    def already(self, path: Path, notes: tuple[str, ...]) -> None:
+        """The model was there before, finished by an earlier call."""
+
 
 class Keeper(pl.Callback):
     """Keeps what a training finds.

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from agriseg._version import __version__
-from agriseg.errors import OptionError, OutputError
-from agriseg.models import ModelCard, read_card, read_weights, resolve_numerics, save_model
-from agriseg.raster.writer import write_bytes
+from agriseg.models import ModelCard, resolve_numerics
 from agriseg.training.card import draft_card
-from agriseg.training.checkpoint import read_checkpoint
 from agriseg.training.chips import Chips
 from agriseg.training.config import TrainConfig, read_config
 from agriseg.training.finish import evaluate_part, finish
+from agriseg.training.finished import finished, take_up
+from agriseg.training.folder import prepare_folder
 from agriseg.training.keeper import Keeper, Listener
 from agriseg.training.page import Page, write_page
 from agriseg.training.pixels import PixelStore
@@ -37,7 +32,7 @@ from agriseg.training.stream import Batches
 from agriseg.training.task import Task
 from agriseg.training.validation import validation_batches
 
-__all__ = ["given", "make_folder", "train", "train_plan"]
+__all__ = ["given", "train", "train_plan"]
 
 
 def train(
@@ -55,7 +50,11 @@ def train(
     What was done goes to the folder `out`: metrics.csv, tensorboard/, split.json, config.yaml, and
     a checkpoint from which the same call goes on after it was stopped, to the same weights. At the
     end whole validation scenes are mapped by the written model; evaluation.json, report.html and
-    the model's card say how good it is.
+    the model's card say how good it is. Of a training that is finished the same call only mends
+    what the card says.
+
+    inputs.json tells images and labels from others in their place: they must not have changed
+    where a training goes on, or is finished.
 
     Args:
         config: A YAML file, as in configs/, or what `read_config` makes of one.
@@ -71,11 +70,12 @@ def train(
         The model file, OUT/NAME.safetensors.
 
     Raises:
-        AgrisegError: The configuration, the data or the labels cannot be used; before any step.
+        AgrisegError: The configuration, the data or the labels cannot be used, or are others than
+            those of the training in the folder; before any step.
     """
     settings, start, folder = given(config, out, base)
-    done = _finished(folder, settings, resume)
-    if done is not None:
+    if resume and (done := finished(folder, settings)) is not None:
+        take_up(done, settings, start, listener)
         return done
     plan = make_plan(settings, start)
     return train_plan(plan, folder, resume=resume, report=report, listener=listener, trust=trust)
@@ -107,7 +107,7 @@ def train_plan(
 ) -> Path:
     """Train what is planned; arguments as in `train`."""
     config = plan.config
-    state = _prepare_folder(folder, plan, resume)
+    state = prepare_folder(folder, plan, resume)
     scenes = {id(p.labelled): p.labelled for p in (*plan.training, *plan.validation)}
     card = draft_card(config, plan.codes, [p.labelled for p in plan.training], plan.base)
     numerics = resolve_numerics(engine="torch", precision=config.learn.precision)
@@ -147,77 +147,6 @@ def train_plan(
         end |= {"notes": list(notes)}
         listener.end(path, {**end, "seconds": time.monotonic() - started})
     return path
-
-
-def _finished(folder: Path, config: TrainConfig, resume: bool) -> Path | None:
-    """The model file, where this very training left it."""
-    path = folder / f"{config.name}.safetensors"
-    # What it goes on from is dropped last of all.
-    if not resume or not path.exists() or (folder / Keeper.CHECKPOINT).exists():
-        return None
-    card = read_card(path)
-    if card.training.get("digest") != config.digest:
-        raise _another(folder)
-    said = config.card
-    wanted = replace(
-        card,
-        licence=said.licence,
-        description=said.description,
-        caution=said.caution,
-        chip_size=said.chip_size,
-        overlap=said.overlap,
-        training={**card.training, "data": said.data},
-    )
-    if wanted != card:  # what the card says can be mended without learning again
-        save_model(path, wanted, read_weights(path, card))
-    return path
-
-
-def _another(folder: Path) -> OptionError:
-    return OptionError(
-        f"{folder} holds another training (its settings differ); give another folder with -o, or "
-        "begin anew with --fresh"
-    )
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a training.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); check the path") from error
-
-
-def _prepare_folder(folder: Path, plan: Plan, resume: bool) -> dict[str, Any] | None:
-    """Make it, with what is planned in it; what a stopped training left there, if any.
-
-    Raises:
-        OptionError: Another training is there.
-        OutputError: It cannot be written to.
-    """
-    config = plan.config
-    make_folder(folder)
-    mine = Keeper(folder, "", "", None)
-    state = None
-    if resume:
-        state = read_checkpoint(mine.checkpoint)
-        if state is not None and state["digest"] != config.digest:
-            raise _another(folder)
-    else:
-        mine.tidy()
-        (folder / "metrics.csv").unlink(missing_ok=True)
-        (folder / f"{config.name}.safetensors").unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    plain = config.model_dump(mode="json", exclude_none=True, exclude={"legend"})
-    plain["legend"] = {label.name: label.color for label in plan.codes.legend}
-    text = f"# What agriseg {__version__} trained.\n" + yaml.safe_dump(plain, sort_keys=False)
-    write_bytes(folder / "config.yaml", text.encode())
-    write_bytes(folder / "split.json", plan.split.to_json().encode())
-    return state
 
 
 def _fit(

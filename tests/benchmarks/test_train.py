@@ -81,6 +81,8 @@ class _Clock:
 
     def end(self, path: Path, facts: dict[str, Any]) -> None: ...
 
+    def already(self, path: Path, notes: tuple[str, ...]) -> None: ...
+
     def per_step(self) -> np.ndarray[Any, Any]:
         """Seconds of the clock and of the processor."""
         return (np.array(self.times[-1]) - np.array(self.times[WARM - 1])) / STEPS
