@@ -36,8 +36,14 @@ def finish(
     keeper: Keeper,
     held_out: list[dict[str, Tensor]],
     folder: Path,
+    start: str,
 ) -> tuple[Path, ModelCard]:
-    """Write the best weights with their card, whose scores are those of the validation chips."""
+    """Write the best weights with their card, whose scores are those of the validation chips.
+
+    Args:
+        plan, card, task, keeper, held_out, folder: Of the training.
+        start: What its network started from, in words.
+    """
     state = read_checkpoint(keeper.best_weights)
     if state is None:
         raise OutputError(f"{keeper.best_weights} is gone; begin anew with --fresh")
@@ -48,6 +54,7 @@ def finish(
     facts = {
         **training_facts(config, plan.training, plan.validation, plan.codes),
         "digest": config.digest,
+        "start": start,
         "steps": task.steps_done,
     }
     card = replace(card, temperature=temperature, training=facts, scores=scores)

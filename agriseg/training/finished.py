@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from agriseg.errors import AgrisegError
 from agriseg.labels import open_material
-from agriseg.models import read_card, read_weights, save_model
+from agriseg.models import ModelCard, build_network, read_card, read_weights, save_model
 from agriseg.training.config import TrainConfig
-from agriseg.training.folder import another
+from agriseg.training.finish import evaluate_part
+from agriseg.training.folder import another, write_plan
 from agriseg.training.inputs import check_inputs, inputs_of, read_inputs
-from agriseg.training.keeper import Keeper, Listener
+from agriseg.training.keeper import Keeper, Listener, Row, read_table
+from agriseg.training.page import Page, write_page
+from agriseg.training.plan import Plan, make_plan
 from agriseg.training.weights import init_file
 
-__all__ = ["finished", "take_up"]
+__all__ = ["finished", "make_report", "take_up"]
 
 
 def finished(folder: Path, config: TrainConfig) -> Path | None:
@@ -32,20 +37,60 @@ def finished(folder: Path, config: TrainConfig) -> Path | None:
     return path
 
 
-def take_up(path: Path, config: TrainConfig, base: Path, listener: Listener | None) -> None:
-    """Bring a finished training up to what is asked for now: what its card says.
+def take_up(
+    path: Path,
+    config: TrainConfig,
+    base: Path,
+    *,
+    report: bool,
+    listener: Listener | None,
+    trust: bool,
+) -> None:
+    """Bring a finished training up to what is asked for now: its card, and its page.
 
     Args:
         path: The model file.
-        config, base, listener: As in `train`.
+        config, base, report, listener, trust: As in `train`.
 
     Raises:
         OptionError: Images or labels are others than those that it learned from.
     """
+    started = time.monotonic()
     notes = _compared(path.parent, config, base)
-    _with_words(path, config)
+    card = _with_words(path, config)
+    if report and not path.with_name("report.html").exists():
+        try:
+            plan = make_plan(config, base)
+            write_plan(path.parent, plan)
+            history = read_table(path.with_name("metrics.csv"))
+            card, more = make_report(plan, path, card, history, listener, trust=trust)
+        except AgrisegError as error:
+            notes = (*notes, f"report.html cannot be made: {error}")
+        else:
+            if listener is not None:
+                end = {"scores": card.scores, "temperature": card.temperature}
+                end |= {"steps": card.training["steps"], "notes": [*notes, *more]}
+                listener.end(path, {**end, "seconds": time.monotonic() - started})
+            return
     if listener is not None:
         listener.already(path, notes)
+
+
+def make_report(
+    plan: Plan,
+    path: Path,
+    card: ModelCard,
+    history: Sequence[Row],
+    listener: Listener | None,
+    *,
+    trust: bool,
+) -> tuple[ModelCard, tuple[str, ...]]:
+    """Evaluate whole validation scenes, and write the page; the card with its scores, and notes."""
+    card, found, notes = evaluate_part(plan, path, card, path.parent, listener, trust=trust)
+    network = build_network(card, trust=trust)
+    parameters = sum(p.numel() for p in network.parameters())
+    write_page(Page(plan, card, parameters, history, found, notes), path)
+    return card, notes
 
 
 def _compared(folder: Path, config: TrainConfig, base: Path) -> tuple[str, ...]:
@@ -61,8 +106,8 @@ def _compared(folder: Path, config: TrainConfig, base: Path) -> tuple[str, ...]:
     return ()
 
 
-def _with_words(path: Path, config: TrainConfig) -> None:
-    """Write into the card what is now said of the model, where that differs."""
+def _with_words(path: Path, config: TrainConfig) -> ModelCard:
+    """The card with what is now said of the model; written where that differs."""
     card, said = read_card(path), config.card
     wanted = replace(
         card,
@@ -75,3 +120,4 @@ def _with_words(path: Path, config: TrainConfig) -> None:
     )
     if wanted != card:  # what the card says can be mended without learning again
         save_model(path, wanted, read_weights(path, card))
+    return wanted

@@ -19,7 +19,7 @@ from agriseg.training.checkpoint import write_checkpoint
 from agriseg.training.schedule import rate_factor
 from agriseg.training.task import Task
 
-__all__ = ["Keeper", "Listener", "Row", "table"]
+__all__ = ["Keeper", "Listener", "Row", "read_table", "table"]
 
 Row = dict[str, Any]
 """What is known at a validation: step, loss, rate, and the IoU `mean` and of each class."""
@@ -194,3 +194,19 @@ def table(history: list[Row]) -> str:
         scores = [row.get("iou", {}).get(name) for name in names]
         writer.writerow([row["step"], row["loss"], row["rate"], *scores])
     return text.getvalue()
+
+
+def read_table(path: Path) -> list[Row]:
+    """The rows that `table` wrote; none where the file is not there, or another one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_row(one) for one in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _row(one: dict[str, str]) -> Row:
+    numbers = {name: float(text) if text else None for name, text in one.items()}
+    row: Row = {"step": int(one["step"]), "loss": numbers["loss"], "rate": numbers["rate"]}
+    iou = {name[4:]: value for name, value in numbers.items() if name.startswith("iou_")}
+    return {**row, "iou": iou} if iou else row

@@ -66,16 +66,16 @@ class Page:
     Args:
         plan: What was trained on.
         card: Of the model.
+        parameters: How many weights it has.
         history: What was known at each validation.
-        facts: What was said before the first step.
         found: How good it is on whole validation scenes, where that is known.
         notes: What one should know of the scores.
     """
 
     plan: Plan
     card: ModelCard
+    parameters: int
     history: Sequence[Row]
-    facts: dict[str, Any]
     found: Evaluation | None
     notes: tuple[str, ...] = ()
 
@@ -113,16 +113,17 @@ def write_page(page: Page, model: Path) -> Path:
 
 
 def _head(page: Page) -> Iterable[str]:
-    card, facts = page.card, page.facts
+    card = page.card
     yield f"<h1>{escape(card.name)}</h1>"
     words = page.found.words if page.found is not None else "How good it is was not measured."
     yield f'<p class="lead">{escape(words)}</p>'
     if card.description:
         yield f"<p>{escape(card.description)}</p>"
     network = f"{card.architecture} {card.options.get('encoder_name', '')}".strip()
+    start = card.training.get("start", page.plan.config.model.init)
     yield (
-        f'<p class="pale">{escape(network)}, {facts["parameters"] / 1e6:.1f} million weights, '
-        f"from {escape(facts['start'])}; {escape(', '.join(map(_band, card.bands)))} to "
+        f'<p class="pale">{escape(network)}, {page.parameters / 1e6:.1f} million weights, '
+        f"from {escape(start)}; {escape(', '.join(map(_band, card.bands)))} to "
         f"{escape(', '.join(card.legend.names))}; {card.training['steps']:,} steps; agriseg "
         f"{escape(__version__)}</p>"
     )

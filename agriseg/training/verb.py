@@ -20,11 +20,10 @@ from agriseg.models import ModelCard, resolve_numerics
 from agriseg.training.card import draft_card
 from agriseg.training.chips import Chips
 from agriseg.training.config import TrainConfig, read_config
-from agriseg.training.finish import evaluate_part, finish
-from agriseg.training.finished import finished, take_up
+from agriseg.training.finish import finish
+from agriseg.training.finished import finished, make_report, take_up
 from agriseg.training.folder import prepare_folder
 from agriseg.training.keeper import Keeper, Listener
-from agriseg.training.page import Page, write_page
 from agriseg.training.pixels import PixelStore
 from agriseg.training.plan import Plan, make_plan
 from agriseg.training.start import chips_of, first_task, measured_card
@@ -50,8 +49,8 @@ def train(
     What was done goes to the folder `out`: metrics.csv, tensorboard/, split.json, config.yaml, and
     a checkpoint from which the same call goes on after it was stopped, to the same weights. At the
     end whole validation scenes are mapped by the written model; evaluation.json, report.html and
-    the model's card say how good it is. Of a training that is finished the same call only mends
-    what the card says.
+    the model's card say how good it is. Of a training that is finished the same call only makes
+    what is missing: the page, or what the configuration now says for the card.
 
     inputs.json tells images and labels from others in their place: they must not have changed
     where a training goes on, or is finished.
@@ -75,7 +74,7 @@ def train(
     """
     settings, start, folder = given(config, out, base)
     if resume and (done := finished(folder, settings)) is not None:
-        take_up(done, settings, start, listener)
+        take_up(done, settings, start, report=report, listener=listener, trust=trust)
         return done
     plan = make_plan(settings, start)
     return train_plan(plan, folder, resume=resume, report=report, listener=listener, trust=trust)
@@ -135,12 +134,11 @@ def train_plan(
         finally:
             keeper.close()
         task.to(numerics.device)  # Lightning brings it back to the CPU
-        path, card = finish(plan, card, task, keeper, held_out, folder)
+        path, card = finish(plan, card, task, keeper, held_out, folder, start)
     notes: tuple[str, ...] = ()
     if report:
         # Memory that the pixels took is free again.
-        card, found, notes = evaluate_part(plan, path, card, folder, listener, trust=trust)
-        write_page(Page(plan, card, keeper.history, facts, found, notes), path)
+        card, notes = make_report(plan, path, card, keeper.history, listener, trust=trust)
     keeper.tidy()
     if listener is not None:
         end = {"scores": card.scores, "temperature": card.temperature, "steps": task.steps_done}

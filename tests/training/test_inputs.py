@@ -109,9 +109,31 @@ def test_a_finished_training_needs_its_data_no_more(make_config: Make, tmp_path:
     assert agriseg.train(path, out, listener=told) == model
     assert told.notes is not None
     assert "its data cannot be opened" in told.notes[0]
+    assert "report.html cannot be made" in told.notes[1]
     (out / "inputs.json").unlink()
     assert agriseg.train(path, out, report=False, listener=told) == model
     assert "use --fresh" in told.notes[0]
+
+
+def test_the_page_is_made_later(make_config: Make, tmp_path: Path) -> None:
+    """Of a training without one; it says the same as if it had been made at once."""
+    path = make_config(model=SMALL, learn={"steps": 4, "validate_every": 2})
+    told, model = Told(), agriseg.train(path, tmp_path / "out", report=False)
+    page = tmp_path / "out" / "report.html"
+    assert not page.exists()
+    before = (tmp_path / "out" / "metrics.csv").read_bytes()
+    agriseg.train(path, tmp_path / "out", listener=told)
+    assert told.steps == 0
+    assert told.ended["steps"] == 4
+    assert (tmp_path / "out" / "metrics.csv").read_bytes() == before
+    at_once = agriseg.train(path, tmp_path / "at_once")
+    text = [one.with_name("report.html").read_text() for one in (model, at_once)]
+    assert text[0].replace("/out/", "/at_once/") == text[1]
+    assert model.read_bytes() == at_once.read_bytes()
+    written = page.stat().st_mtime_ns
+    agriseg.train(path, tmp_path / "out", listener=told)
+    assert page.stat().st_mtime_ns == written
+    assert told.notes == ()
 
 
 # Which files are meant ----------------------------------------------------------------------------
