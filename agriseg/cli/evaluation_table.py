@@ -16,6 +16,7 @@ from agriseg.cli.words import count_words, number_words, size_words
 if TYPE_CHECKING:
     from agriseg.evaluation import Evaluation
     from agriseg.evaluation.measures import Measure
+    from agriseg.evaluation.objects import SizeBin
 
 __all__ = ["Watching", "print_evaluation"]
 
@@ -165,24 +166,36 @@ def _shares(counts: Sequence[float]) -> list[str]:
 
 
 def _objects(console: Console, found: Evaluation) -> None:
-    """Pieces found, by size."""
+    """Pieces found, and pieces that are right, by size."""
     if not found.objects:
         return
+    from agriseg.evaluation.objects import of_all_sizes
     from agriseg.evaluation.page import size_label
 
     sizes = sorted({(one.low, one.high) for one in found.objects})
     unit = found.objects[0].unit
-    table = _table()
-    table.add_column(f"pieces found, by size{' in pixels' if unit == 'pixels' else ''}")
-    for name in found.names:
-        table.add_column(escape(name), justify="right")
-    for low, high in sizes:
-        row = []
+    by_size = {(one.class_name, one.low): one for one in found.objects}
+    sums = [of_all_sizes(found.objects, name) for name in found.names]
+    pixels = " in pixels" if unit == "pixels" else ""
+    for words, share, total in (
+        ("pieces found", "recall", "objects"),
+        ("pieces on the map that are right", "precision", "called"),
+    ):
+        table = _table()
+        table.add_column(f"{words}, by size{pixels}")
         for name in found.names:
-            mine = [one for one in found.objects if (one.class_name, one.low) == (name, low)]
-            row.append(f"{100 * mine[0].recall:.0f} % of {mine[0].objects:,}" if mine else "-")
-        table.add_row(size_label(low, high, unit), *row)
-    console.print(table)
+            table.add_column(escape(name), justify="right")
+        for low, high in sizes:
+            row = [by_size.get((name, low)) for name in found.names]
+            table.add_row(size_label(low, high, unit), *(_of(one, share, total) for one in row))
+        table.add_row("all", *(_of(one, share, total) for one in sums))
+        console.print(table)
+
+
+def _of(one: SizeBin | None, share: str, total: str) -> str:
+    """A share of how many, such as `83 % of 120`."""
+    count = 0 if one is None else getattr(one, total)
+    return f"{100 * getattr(one, share):.0f} % of {count:,}" if count else "-"
 
 
 def _beside(console: Console, found: Evaluation) -> None:

@@ -270,7 +270,7 @@ def _short(value: float) -> str:
 
 
 def _objects(axes: Any, found: Evaluation) -> None:
-    """Recall of connected pieces by size."""
+    """Recall, and dotted precision, of connected pieces by size."""
     sizes = sorted({(one.low, one.high) for one in found.objects})
     unit = found.objects[0].unit if found.objects else "pixels"
     for label in found.matched.scored:
@@ -278,11 +278,16 @@ def _objects(axes: Any, found: Evaluation) -> None:
         if not mine:
             continue
         at = [sizes.index((one.low, one.high)) for one in mine]
-        area = [12 + 14 * np.log10(one.objects + 1) for one in mine]
-        axes.plot(at, [one.recall for one in mine], color=label.color, linewidth=1.2)
-        axes.scatter(
-            at, [one.recall for one in mine], area, color=label.color, label=label.name, zorder=3
-        )
+        for share, total, line, fill, named in (
+            ("recall", "objects", "-", label.color, label.name),
+            ("precision", "called", ":", "white", None),
+        ):
+            values = [getattr(one, share) for one in mine]
+            area = [12 + 14 * np.log10(getattr(one, total) + 1) for one in mine]
+            axes.plot(at, values, line, color=label.color, linewidth=1.2)
+            axes.scatter(
+                at, values, area, color=fill, edgecolors=label.color, label=named, zorder=3
+            )
     axes.set_xticks(
         range(len(sizes)),
         [size_label(*size, unit) for size in sizes],
@@ -294,6 +299,8 @@ def _objects(axes: Any, found: Evaluation) -> None:
     axes.set_ylim(-0.03, 1.05)
     axes.grid(axis="y", color="#e6eae8")
     if found.objects:
+        for line, fill, words in (("-o", INK, "found"), (":o", "white", "on the map: right")):
+            axes.plot([], [], line, color=INK, markerfacecolor=fill, linewidth=1.2, label=words)
         axes.legend(loc="lower right", fontsize=8)
     axes.set_title(f"Pieces found, by size{' in pixels' if unit == 'pixels' else ''}")
 

@@ -16,7 +16,7 @@ from agriseg.errors import OutputError, said_by
 from agriseg.evaluation.calibration import Calibration
 from agriseg.evaluation.legends import Matched
 from agriseg.evaluation.measures import Measure, Unit, number, plain_measures
-from agriseg.evaluation.objects import SizeBin
+from agriseg.evaluation.objects import SizeBin, of_all_sizes
 from agriseg.evaluation.pictures import Picture
 from agriseg.evaluation.scores import Floats, confusion
 
@@ -96,7 +96,7 @@ class Evaluation:
         tolerance: (metres or None, pixels) that borders may be off; a mean over scenes.
         pixels: What was compared.
         scenes: Each scene's scores.
-        objects: Recall by size.
+        objects: By class and size, how many of the truth are found, and of the map are right.
         calibration: Whether confidence can be trusted.
         seam_score: How much oftener classes change where chips meet; NaN with one chip a scene.
         seconds: What reading, predicting and merging took.
@@ -194,9 +194,14 @@ class Evaluation:
                     "objects": one.objects,
                     "found": one.found,
                     "recall": number(one.recall),
+                    "called": one.called,
+                    "right": one.right,
+                    "precision": number(one.precision),
                 }
                 for one in self.objects
             ],
+            "object_recall": self._of_objects("recall"),
+            "object_precision": self._of_objects("precision"),
             "calibration": _calibration_dict(self.calibration),
             "seam_score": number(self.seam_score),
             "seconds": round(self.seconds, 3),
@@ -219,6 +224,11 @@ class Evaluation:
             all_, classes = plain_measures(self.comparison.differences, self.names)
             found["difference"] = {"scores": all_, "classes": classes}
         return found
+
+    def _of_objects(self, share: str) -> dict[str, float | None]:
+        """A share of the objects of all sizes, by class."""
+        sums = {name: of_all_sizes(self.objects, name) for name in self.names}
+        return {name: number(getattr(one, share)) for name, one in sums.items() if one is not None}
 
     def _pixels_dict(self) -> dict[str, Any]:
         counts, found = self.pixels.counts, self.pixels

@@ -74,7 +74,7 @@ def _evaluation(
             )
             for k, scene in enumerate(work.scenes)
         ),
-        objects=size_bins(tally.objects, matched.scored.names, unit),
+        objects=size_bins(tally.objects, tally.called, matched.scored.names, unit),
         calibration=calibrate(
             tally.confidence,
             one.sample,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agriseg.evaluation.boundaries import COUNTS, Cuts, boundary_counts, halo_of
 from agriseg.evaluation.legends import Matched
 from agriseg.evaluation.mapping import MappedRows, Task
-from agriseg.evaluation.objects import ObjectTracker
+from agriseg.evaluation.objects import Counts, ObjectTracker
 from agriseg.evaluation.pictures import Album
 from agriseg.evaluation.strips import Planes, Strip, strips_of
 from agriseg.labels import IGNORE
@@ -38,7 +38,8 @@ class Tally:
         pixels: Scene, row and column of a block to (codes, scored classes) pixels.
         borders: The same to (scored classes, `COUNTS`).
         confidence: (steps + 1, 2) pixels by confidence: wrong, right.
-        objects: Class, size and whether it was found to objects.
+        objects: Objects of the truth.
+        called: Objects on the map.
         ignored: Pixels without a label.
         unpredicted: Pixels with a label and without a prediction, for want of valid pixels.
         mapped: Scene to its pixels with a prediction.
@@ -54,7 +55,8 @@ class Tally:
     confidence: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((CONFIDENCE_STEPS + 1, 2), np.int64)
     )
-    objects: Counter[tuple[int, int, bool]] = field(default_factory=Counter)
+    objects: Counts = field(default_factory=Counter)
+    called: Counts = field(default_factory=Counter)
     seams: SeamCounter = field(default_factory=SeamCounter)
     ignored: int = 0
     unpredicted: int = 0
@@ -82,11 +84,13 @@ def tally_rows(rows: Iterable[MappedRows], tally: Tally) -> None:
     for task, mine in _by_scene(rows):
         tally.seams.start(task.grid)
         halo = halo_of(tally.radii[task.place])
-        tracker = ObjectTracker(tally.areas[task.place], tally.objects)
+        area = tally.areas[task.place]
+        trackers = ObjectTracker(area, tally.objects), ObjectTracker(area, tally.called)
         planes = (_scored(one, tally) for one in mine)
         for strip in strips_of(planes, task.grid.height, halo):
-            _count_strip(strip, task, tally, tracker, halo)
-        tracker.finish()
+            _count_strip(strip, task, tally, trackers, halo)
+        for tracker in trackers:
+            tracker.finish()
 
 
 def _by_scene(rows: Iterable[MappedRows]) -> Iterator[tuple[Task, Iterator[MappedRows]]]:
@@ -116,7 +120,9 @@ def _scored(rows: MappedRows, tally: Tally) -> Planes:
     return np.stack([classes, codes, sure])
 
 
-def _count_strip(strip: Strip, task: Task, tally: Tally, tracker: ObjectTracker, halo: int) -> None:
+def _count_strip(
+    strip: Strip, task: Task, tally: Tally, trackers: tuple[ObjectTracker, ObjectTracker], halo: int
+) -> None:
     matched = tally.matched
     many = len(matched.scored)
     core = strip.core
@@ -128,7 +134,8 @@ def _count_strip(strip: Strip, task: Task, tally: Tally, tracker: ObjectTracker,
     key = core[_SURE][decided].astype(np.int64) * 2 + right[decided]
     size = 2 * (CONFIDENCE_STEPS + 1)
     tally.confidence += np.bincount(key, minlength=size)[:size].reshape(-1, 2)
-    tracker.add(truth, core[_CLASSES], many)
+    trackers[0].add(truth, core[_CLASSES], many)
+    trackers[1].add(_judged(core, decided, matched), truth, many)
     tally.album.look(task, strip.row_off, core[_CLASSES], core[_CODES], decided, ~right & decided)
     if (core[_CODES] == IGNORE).all():
         return
@@ -136,6 +143,18 @@ def _count_strip(strip: Strip, task: Task, tally: Tally, tracker: ObjectTracker,
     step = max(_TILE // tally.side, 1) * tally.side if 0 < tally.side < _TILE else _TILE
     for left in range(0, width, step):
         _count_tile(strip, (left, min(left + step, width)), task.place, tally, halo)
+
+
+def _judged(core: Planes, decided: NDArray[np.bool_], matched: Matched) -> Planes:
+    """(h, w) called class where it is known to be right or wrong, NODATA elsewhere."""
+    known = decided
+    if (matched.decided < 0).any():
+        several = ~decided & (core[_CODES] < matched.known_codes)
+        known = decided.copy()
+        # One of several classes: what is called none of them is wrong, the rest nobody knows.
+        known[several] = ~matched.allowed[core[_CODES][several], core[_CLASSES][several]]
+    judged: Planes = np.where(known, core[_CLASSES], np.uint8(NODATA))
+    return judged
 
 
 def _count_tile(strip: Strip, cols: tuple[int, int], place: int, tally: Tally, halo: int) -> None:

@@ -61,7 +61,9 @@ def test_sizes_in_square_metres() -> None:
     tracker.add(truth, guess, 2)
     tracker.finish()
     bins = [
-        one for one in size_bins(tracker.counts, ("soil", "weed"), "m2") if one.class_name == "weed"
+        one
+        for one in size_bins(tracker.counts, Counter(), ("soil", "weed"), "m2")
+        if one.class_name == "weed"
     ]
     assert [(one.low, one.high, one.objects, one.found) for one in bins] == [
         pytest.approx((1e-4, 3e-4, 1, 0)),

@@ -123,6 +123,44 @@ def test_counts_of_many_strips_blocks_and_tiles_are_those_of_the_whole(tmp_path:
     assert found.pixels.truth_ha[1] == pytest.approx(4e-8 * (codes == 1).sum())
 
 
+def test_objects_of_the_map_are_right_as_those_of_the_truth_are_found(tmp_path: Path) -> None:
+    """Three plants of which two are mapped, two that are not there, and what nobody knows.
+
+    One of those that are not there lies over the seam of two strips.
+    """
+    codes = np.zeros((1100, 60), np.uint8)
+    values = np.zeros((1100, 60), np.uint8)
+    for top in (10, 100, 200):
+        codes[top : top + 4, 10:15] = 1
+    values[11:14, 10:15] = 1  # 15 pixels of 20, all right
+    values[101:109, 10:15] = 1  # 40 pixels, 15 of them right
+    values[200:204, 10:12] = 1  # 8 pixels of 20: not found, but right
+    values[508:516, 30:35] = 1
+    values[700, 20] = 1  # smaller than any plant
+    codes[800:850] = 255
+    values[810:815, 10:20] = 1  # nobody knows
+    codes[900:950] = 3
+    values[910:915, 10:20] = 2  # soil or weed: may be
+    values[930:935, 10:20] = 1  # is not
+    scene = labelled(tmp_path / "a.tif", values, codes)
+    labels = Codes.of(LEGEND, ["soil or weed"])
+    found = agriseg.evaluate(Identity(), data([scene], labels))
+    crop = [one for one in found.objects if one.class_name == "crop"]
+    # 8 pixels are 32 cm2, 15 are 60, 40 are 160, and 50 are 200.
+    assert [(round(1e4 * one.low), one.objects, one.found) for one in crop] == [
+        (30, 3, 2),
+        (100, 0, 0),
+    ]
+    assert [(one.called, one.right) for one in crop] == [(2, 2), (3, 0)]
+    assert [one.precision for one in crop] == [1.0, 0.0]
+    assert np.isnan(crop[1].recall)
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert told["object_precision"]["crop"] == 0.4
+    assert told["object_recall"]["crop"] == pytest.approx(2 / 3, abs=1e-4)
+    assert "weed" not in told["object_precision"], "the truth has none"
+    assert [one["recall"] for one in told["objects"] if one["class"] == "crop"][1] is None
+
+
 def test_model_classes_that_are_one_in_the_data(tmp_path: Path) -> None:
     truth = blobs(40, 40, 3, 4)
     scene = labelled(tmp_path / "a.tif", truth, (truth > 0).astype(np.uint8))
