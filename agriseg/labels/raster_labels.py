@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 from agriseg.errors import InputError, LabelError, ReadError
 from agriseg.geobox import GeoBox, Window
 from agriseg.labels.codes import IGNORE, Codes
+from agriseg.labels.raster_place import Place, placed
 from agriseg.labels.values import (
     Colors,
     Ranges,
@@ -26,8 +26,6 @@ from agriseg.labels.values import (
     unlisted,
 )
 from agriseg.raster import Scene
-from agriseg.raster.reader import crs_words, grid_axes
-from agriseg.raster.resample import Axis
 from agriseg.raster.source import (
     READ_FAULTS,
     Source,
@@ -77,7 +75,9 @@ class RasterLabels:
             LabelError: It cannot be used with it.
         """
         source = self._source()
-        return _RasterReader(_meaning(self, source), _placed(self, source, scene), scene)
+        return _RasterReader(
+            _meaning(self, source), placed(self.path, source, scene, by_pixel=self.by_pixel), scene
+        )
 
     def look(self, scene: Scene) -> tuple[str, ...]:
         """What a person should know of it, such as that it lies on another grid.
@@ -86,7 +86,10 @@ class RasterLabels:
             LabelError: It cannot be used with `scene`.
         """
         source = self._source()
-        meaning, place = _meaning(self, source), _placed(self, source, scene)
+        meaning, place = (
+            _meaning(self, source),
+            placed(self.path, source, scene, by_pixel=self.by_pixel),
+        )
         notes = [place.note] if place.note else []
         if meaning.lossy:
             notes.append(
@@ -225,97 +228,10 @@ def palette_of(path: str) -> NDArray[np.uint8] | None:
     return palette
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where labels lie against the scene's grid.
-
-    Args:
-        size: The label raster's own pixels; of a warped one, the scene's.
-        cols: How columns of the scene map to its own.
-        rows: How rows do.
-        warp: The scene's grid, where only warping brings the two together.
-        note: What to say of it, or nothing.
-    """
-
-    size: Window
-    cols: Axis = field(default_factory=lambda: Axis(1, 0))
-    rows: Axis = field(default_factory=lambda: Axis(1, 0))
-    warp: GeoBox | None = None
-    note: str = ""
-
-
-def _placed(labels: RasterLabels, source: Source, scene: Scene) -> _Place:
-    mine, grid = source.geobox, scene.geobox
-    apart = (mine.crs is None) != (grid.crs is None)
-    loose = mine.crs is None and not mine.is_georeferenced
-    if labels.by_pixel or apart or loose or not grid.is_georeferenced:
-        if mine.shape != grid.shape:
-            factor = _coarser(grid, mine)
-            if factor is None:
-                raise LabelError(_sizes(labels, source, scene))
-            return _Place(mine.window, Axis(factor, 0), Axis(factor, 0))
-        without = scene.name if grid.crs is None else labels.path
-        note = f"{without} has no CRS: pixels are paired by their place in the picture"
-        return _Place(mine.window, note=note if apart and not labels.by_pixel else "")
-    if mine.crs != grid.crs:
-        note = (
-            f"{labels.path} is in {crs_words(mine)}, {scene.name} in {crs_words(grid)}: each pixel "
-            "takes the nearest label"
-        )
-        return _Place(grid.window, warp=grid, note=note)
-    try:
-        cols, rows = grid_axes(grid, mine, labels.path)
-    except InputError:
-        note = f"{labels.path} is turned against {scene.name}: each pixel takes the nearest label"
-        return _Place(grid.window, warp=grid, note=note)
-    if not (cols.meets(grid.width, mine.width) and rows.meets(grid.height, mine.height)):
-        raise LabelError(
-            f"{labels.path} spans {_span(mine)}, {scene.name} {_span(grid)}; the labels lie "
-            "outside of the scene: give those of the same place"
-        )
-    note = ""
-    if not (cols.is_whole(grid.width) and rows.is_whole(grid.height)):
-        note = (
-            f"{labels.path} has pixels of {abs(mine.transform.a):.6g}, {scene.name} of "
-            f"{abs(grid.transform.a):.6g}, or lies between them: each pixel takes the nearest label"
-        )
-    return _Place(mine.window, cols, rows, note=note)
-
-
-def _coarser(grid: GeoBox, mine: GeoBox) -> float | None:
-    """Pixels of labels to one of a photo that was brought to coarser pixels; None: it was not."""
-    t = grid.transform
-    if grid.crs is not None or (t.b, t.c, t.d, t.f) != (0, 0, 0, 0) or not 0 < t.a == t.e:
-        return None
-    # As many as cover the photo, whatever doubles say.
-    shape = tuple(max(math.ceil(side / t.a - 1e-4), 1) for side in mine.shape)
-    return float(t.a) if shape == grid.shape else None
-
-
-def _sizes(labels: RasterLabels, source: Source, scene: Scene) -> str:
-    mine, grid = source.geobox, scene.geobox
-    turned = mine.shape == (grid.width, grid.height)
-    todo = (
-        "one of the two is turned by a quarter: save both upright"
-        if turned
-        else "give labels of the same size, pixel by pixel"
-    )
-    if mine.crs is not None or grid.crs is not None:
-        todo += ", or assign the CRS that is missing: gdal_edit.py -a_srs EPSG:..."
-    return (
-        f"{labels.path} has {mine.width} x {mine.height} pixels, {scene.name} {grid.width} x "
-        f"{grid.height}; {todo}"
-    )
-
-
-def _span(box: GeoBox) -> str:
-    return "left, bottom, right, top = " + ", ".join(f"{value:.10g}" for value in box.bounds)
-
-
 class _RasterReader:
     """Open raster labels. Used in a `with` block, in one thread."""
 
-    def __init__(self, meaning: _Meaning, place: _Place, scene: Scene) -> None:
+    def __init__(self, meaning: _Meaning, place: Place, scene: Scene) -> None:
         self._meaning, self._place, self._scene = meaning, place, scene
         self._stack = ExitStack()
         self._dataset: Any = None
