@@ -83,7 +83,11 @@ def build_network(card: ModelCard, *, trust: bool = False) -> torch.nn.Module:
         )
     network = _built(card, build)
     _check_stride(card, network)
-    return network
+    if not card.pairs:
+        return network
+    from agriseg.models.band_pairs import WithPairs
+
+    return WithPairs(network, card)
 
 
 def is_dotted(architecture: str) -> bool:
@@ -94,8 +98,11 @@ def is_dotted(architecture: str) -> bool:
 def _built(card: ModelCard, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
     import torch
 
+    options = dict(card.options)
     try:
-        network = build(in_channels=len(card.bands), classes=len(card.legend), **card.options)
+        if build in ARCHITECTURES.values():
+            _one_of(True, False)("band_pairs", options.pop("band_pairs", False))
+        network = build(in_channels=len(card.inputs), classes=len(card.legend), **options)
     except ModelError as error:
         raise ModelError(f"model {card.name!r}: {error}") from error
     # Whatever a network's constructor throws at odd options, it is the card that is at fault.
@@ -251,6 +258,8 @@ ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
 }
 """What builds the network, by the name that stands in a card.
 
-Each is called with `in_channels`, `classes` and the card's options. An outsider's network needs no
+Each is called with `in_channels`, `classes` and the card's options, but for `band_pairs`, which all
+of them have: true for the normalised differences of neighbouring bands as further inputs
+(`agriseg.models.band_pairs`). An outsider's network needs no
 entry: its dotted path in the card does.
 """

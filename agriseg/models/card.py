@@ -207,6 +207,22 @@ class ModelCard:
         """Standard deviation of each band, (bands,) float32."""
         return np.array([band.std for band in self.bands], np.float32)
 
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Places of the bands whose normalised differences the network also takes.
+
+        With the option `band_pairs`, each band and the next, and the last and the first.
+        """
+        many = len(self.bands)
+        if self.options.get("band_pairs") is not True or many < 2:
+            return ()
+        return tuple((k, (k + 1) % many) for k in range(many if many > 2 else 1))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What each input channel of the network holds: bands, then pairs such as `red/nir`."""
+        return (*self.keys, *(f"{self.keys[a]}/{self.keys[b]}" for a, b in self.pairs))
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the card as canonical JSON: equal cards have equal digests."""

@@ -94,7 +94,7 @@ def start_weights(network: nn.Module, card: ModelCard, init: str, base: Path = P
     path = init_file(init, base)
     if known is not None:
         return _from_model(network, card, known, read_weights(path or init, known))
-    encoder = getattr(network, "encoder", None)
+    encoder = getattr(getattr(network, "network", network), "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise OptionError(f"init: {card.architecture} has no encoder; use init: none")
     if init == _IMAGENET:
@@ -113,13 +113,15 @@ def _from_model(
     own = network.state_dict()
     first, last = _convolutions(network)
     ready = {}
+    mine, theirs = ("network." if one.pairs else "" for one in (card, base))
     for name, value in weights.items():
+        name = mine + name.removeprefix(theirs)
         value = value.to(own[name].dtype) if name in own else value
         if name == f"{first}.weight":
             columns = torch.zeros_like(own[name])
-            for k, role in enumerate(card.keys):
-                if role in base.keys:
-                    columns[:, k] = value[:, base.keys.index(role)]
+            for k, channel in enumerate(card.inputs):
+                if channel in base.inputs:
+                    columns[:, k] = value[:, base.inputs.index(channel)]
             value = columns
         elif name in (f"{last}.weight", f"{last}.bias"):
             rows = own[name].clone()
@@ -166,7 +168,7 @@ def _into_encoder(
     if stem is not None:
         if roles is None and stem.shape[1] == len(_RGB):
             roles = _RGB
-        found[f"{first}.weight"] = _adapted(stem, roles or (), card.keys)
+        found[f"{first}.weight"] = _adapted(stem, roles or (), card)
     encoder.load_state_dict({**own, **found})
     return f"encoder from {init}, its first layer adapted to {', '.join(card.keys)}"
 
@@ -189,11 +191,15 @@ def _matching(
     return found
 
 
-def _adapted(stem: Tensor, roles: Sequence[str], keys: Sequence[str]) -> Tensor:
-    """The first convolution for other bands: by role, or the mean; scaled to the same activity."""
+def _adapted(stem: Tensor, roles: Sequence[str], card: ModelCard) -> Tensor:
+    """The first convolution for other bands: by role, or the mean; scaled to the same activity.
+
+    Of pairs of bands the weights know nothing: they begin at 0.
+    """
     mean = stem.mean(1)
-    columns = [stem[:, roles.index(k)] if k in roles else mean for k in keys]
-    return torch.stack(columns, 1) * (stem.shape[1] / len(keys))
+    columns = [stem[:, roles.index(k)] if k in roles else mean for k in card.keys]
+    columns += [torch.zeros_like(mean)] * len(card.pairs)
+    return torch.stack(columns, 1) * (stem.shape[1] / len(card.keys))
 
 
 def _convolutions(network: nn.Module) -> tuple[str, str]:
