@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.geobox import Window
 from agriseg.simulate.leaf_surface import glints, inside, markings, quilted
 from agriseg.simulate.noise import Floats, Ints, ripple32
 from agriseg.simulate.rocks import Rocks, rock_surface
@@ -54,10 +55,9 @@ class Surface:
     light: Float32
     plant: NDArray[np.int32]
 
-    def inner(self, margin: int) -> Surface:
-        """This surface without `margin` samples on each side."""
-        core = (slice(margin, -margin), slice(margin, -margin))
-        return Surface(*(getattr(self, f.name)[core] for f in fields(self)))
+    def part(self, window: Window) -> Surface:
+        """The samples of a window of this surface."""
+        return Surface(*(getattr(self, f.name)[window.slices] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -226,15 +226,22 @@ class Canvas:
 def _near(shapes: Shapes, n: Ints, along: Float32, across: Float32) -> NDArray[np.bool_]:
     """Samples inside the bent strip or the square that holds shape `n`."""
     if not isinstance(shapes, Blades):
-        limit = (1.2 * shapes.long_m).astype(np.float32).take(n)
+        limit = np.repeat((1.2 * shapes.long_m).astype(np.float32), _counts(shapes, n))
         return np.asarray((np.abs(along) < limit) & (np.abs(across) < limit))
-    length = shapes.length_m.astype(np.float32).take(n)
-    aside = (shapes.bend / shapes.length_m).astype(np.float32).take(n)
-    half = shapes.half_m.astype(np.float32) * np.float32(1.35)
+    count = _counts(shapes, n)
+    length = np.repeat(shapes.length_m.astype(np.float32), count)
+    aside = np.repeat((shapes.bend / shapes.length_m).astype(np.float32), count)
+    half = np.repeat(shapes.half_m.astype(np.float32) * np.float32(1.35), count)
     aside *= along
     aside *= along
     np.abs(np.subtract(across, aside, out=aside), out=aside)
-    return np.asarray((along > 0) & (along < length) & (aside < half.take(n)))
+    near = (along > 0) & (along < length) & (aside < half)
+    if not isinstance(shapes, Leaves):
+        # A stalk is a quarter as wide as its leaf; both with some room.
+        stalk = np.where(shapes.linear > 0.5, 0.0, 0.99 * shapes.petiole * shapes.length_m)
+        half *= np.float32(0.26 / 1.35)
+        near &= (aside < half) | (along > np.repeat(stalk.astype(np.float32), count))
+    return np.asarray(near)
 
 
 def _facing(gx: Float32, gy: Float32, sun: Sun) -> Float32:

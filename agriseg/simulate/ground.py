@@ -184,8 +184,10 @@ def _worked_part(
     aside = stand.wheel_distance(x, y, v)
     pressed = track(aside).astype(np.float32)
     # Lugs of the tyres press a herringbone, each a hand wide.
-    wave = u / 0.17 + 1.6 * np.minimum(aside, 1.0) / WHEEL_HALF_WIDTH_M
-    lugs = ripple(wave).astype(np.float32) * pressed
+    lugs, here = np.zeros_like(pressed), pressed > 0
+    if here.any():
+        wave = u[here] / 0.17 + 1.6 * np.minimum(aside[here], 1.0) / WHEEL_HALF_WIDTH_M
+        lugs[here] = ripple(wave).astype(np.float32) * pressed[here]
     # The seedbed tool leaves shallow grooves along the rows.
     groove = noise_at(recipe.seed, "soil.groove", u * 0.05, v, 0.06).astype(np.float32)
     return pressed, lugs, groove
@@ -249,8 +251,7 @@ def tree_shade(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32
     seed = recipe.seed
     width, height = recipe.size_m
     shade = np.zeros((len(ys), len(xs)), dtype=np.float32)
-    warp = 0.26 * noise_grid(seed, "tree.warp", xs, ys, 0.8)
-    warp += 0.11 * noise_grid(seed, "tree.twig", xs, ys, 0.25)
+    trees = []
     for k in range(3):
         at, size = (float(uniform(seed, f"tree.{what}", k)[0]) for what in ("at", "size"))
         along, beyond = 0.16 + 0.08 * k + 0.04 * at, 0.02 - 0.05 * at
@@ -260,6 +261,15 @@ def tree_shade(recipe: FieldRecipe, xs: Floats, ys: Floats, sun: Sun) -> Float32
             cx, cy = width * along, height * (beyond if sun.y < 0 else 1.0 - beyond)
         # Small fields have small trees, or they would lie in the shade altogether.
         radius = min(1.5 + 1.1 * size, 0.12 * min(width, height))
+        # Warped outwards by 0.37 of the radius at most.
+        reach = 1.38 * radius
+        if np.abs(xs - cx).min() < reach and np.abs(ys - cy).min() < reach:
+            trees.append((cx, cy, radius))
+    if not trees:
+        return shade
+    warp = 0.26 * noise_grid(seed, "tree.warp", xs, ys, 0.8)
+    warp += 0.11 * noise_grid(seed, "tree.twig", xs, ys, 0.25)
+    for cx, cy, radius in trees:
         dx, dy = (xs - cx).astype(np.float32)[None, :], (ys - cy).astype(np.float32)[:, None]
         distance = np.sqrt(dx * dx + dy * dy) + warp * np.float32(radius)
         edge = np.clip((radius - distance) / np.float32(0.22), 0.0, 1.0)

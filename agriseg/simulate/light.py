@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.geobox import Window
 from agriseg.simulate.spectra import CROP, TO_YELLOW, Palette
 
 __all__ = [
@@ -77,11 +78,12 @@ def cast_shadow(
     tan_elevation: float,
     step_m: float,
     tallest_m: float,
-    margin: int,
+    reach: int,
+    core: Window,
     depth_m: float = math.inf,
     penumbra_m: float = PENUMBRA_M,
 ) -> Float32:
-    """Share of the sun's disc that higher things hide, 0..1, for the inner samples.
+    """Share of the sun's disc that higher things hide, 0..1, for the samples of `core`.
 
     Follows the ray towards the sun by whole samples, so that no window moves it by a fraction.
 
@@ -91,27 +93,32 @@ def cast_shadow(
         tan_elevation: Tangent of its elevation.
         step_m: Distance between samples, metres.
         tallest_m: No shadow is looked for beyond what this height can throw.
-        margin: Samples of `height` on each side that only throw shadows.
+        reach: Steps along the ray after which nothing is looked for either.
+        core: The samples of `height` that are asked for; the others only throw shadows, and where
+            the ray ends in them have room for it.
         depth_m: How deep below the surface things keep the sun out; light passes underneath.
         penumbra_m: Height over which a shadow goes from none to full.
 
     Returns:
-        (rows - 2 margin, columns - 2 margin).
+        (core.height, core.width).
     """
-    rows, columns = height.shape[0] - 2 * margin, height.shape[1] - 2 * margin
-    own = height[margin : margin + rows, margin : margin + columns]
+    rows, columns = core.shape
+    own = height[core.slices]
+    # Nothing throws a shadow from farther away; a little more, because the heights are rounded.
+    highest = height.max() + np.float32(0.001)
     steps: dict[tuple[int, int], np.float32] = {}
-    for k in range(1, min(math.floor(tallest_m / tan_elevation / step_m), margin) + 1):
+    for k in range(1, min(math.floor(tallest_m / tan_elevation / step_m), reach) + 1):
         dx, dy = round(k * towards_sun[0]), round(k * towards_sun[1])
         drop = np.float32(math.sqrt(dx * dx + dy * dy) * step_m * tan_elevation)
-        steps.setdefault((dx, dy), drop)
+        if drop < highest:
+            steps.setdefault((dx, dy), drop)
     steps.pop((0, 0), None)
     roof = np.empty_like(own)
     # A few rows at a time: they stay in the processor's cache while the ray is followed.
     for start in range(0, rows, _SHADOW_ROWS):
         part = slice(start, min(start + _SHADOW_ROWS, rows))
         views = (
-            (height[margin + dy :, margin + dx :][part, :columns], drop)
+            (height[core.row_off + dy :, core.col_off + dx :][part, :columns], drop)
             for (dx, dy), drop in steps.items()
         )
         if math.isinf(depth_m):

@@ -124,7 +124,10 @@ class Layout:
 
     def at(self, x: Floats, y: Floats) -> Ints:
         """The number of the stand at each point, `margin` where there is none."""
-        found = np.full(np.broadcast_shapes(x.shape, y.shape), self.margin, dtype=np.int64)
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        if self.endless:
+            return np.zeros(shape, dtype=np.int64)
+        found = np.full(shape, self.margin, dtype=np.int64)
         if found.size == 0:
             return found
         rect = Rect(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
@@ -141,7 +144,7 @@ class Layout:
     def parts(self, x: Floats, y: Floats) -> Iterator[tuple[Stand | None, NDArray[np.bool_]]]:
         """Each stand that holds any of the points, and which; None is the margin."""
         found = self.at(x, y)
-        for number in np.unique(found):
+        for number in np.flatnonzero(np.bincount(found.ravel())):
             stand = None if number == self.margin else self.stands[number]
             yield stand, found == number
 

@@ -148,9 +148,9 @@ def test_sun_shines_under_a_leaf_that_hangs_high() -> None:
     height = np.zeros((40, 200), dtype=np.float32)
     height[:, 150:153] = 0.5
     margin = 60
-    wide = np.pad(height, margin)
+    wide, core = np.pad(height, margin), Window(margin, margin, 200, 40)
     leaf, wall = (
-        cast_shadow(wide, (1.0, 0.0), 1.0, 0.01, 0.6, margin, depth)[20]
+        cast_shadow(wide, (1.0, 0.0), 1.0, 0.01, 0.6, margin, core, depth)[20]
         for depth in (0.05, float("inf"))
     )
     assert wall[110:149].min() == 1.0  # from the foot to where the shadow ends
