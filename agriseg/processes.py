@@ -41,7 +41,7 @@ _B = TypeVar("_B")
 
 
 def in_processes(
-    work: Callable[[_A], _B], items: Iterable[_A], workers: int
+    work: Callable[[_A], _B], items: Iterable[_A], workers: int, ahead: int = 1
 ) -> Generator[tuple[_A, _B], None, None]:
     """As `threads.in_threads`, with the work done in processes of its own.
 
@@ -53,12 +53,13 @@ def in_processes(
         work: What is done to each; a function of a module, or a `partial` of one.
         items: What it is done to.
         workers: Processes.
+        ahead: How many more results can wait while one is used.
 
     Raises:
         AgrisegError: A worker cannot be started, or has died.
     """
     team = _Team(work, workers)
-    yield from in_order(team, team.do, items, workers)
+    yield from in_order(team, team.do, items, workers, ahead)
 
 
 class _Team(ThreadPoolExecutor):

@@ -41,7 +41,11 @@ def in_threads(
 
 
 def in_order(
-    pool: Executor, work: Callable[[_A], _B], items: Iterable[_A], at_once: int
+    pool: Executor,
+    work: Callable[[_A], _B],
+    items: Iterable[_A],
+    at_once: int,
+    ahead: int = 1,
 ) -> Generator[tuple[_A, _B], None, None]:
     """As `in_threads`, with a pool that is shut down at the end, however it comes.
 
@@ -50,6 +54,7 @@ def in_order(
         work: What is done to each.
         items: What it is done to.
         at_once: How many the pool works on at a time.
+        ahead: How many more can be done, or wait, while a result is used.
     """
     waiting: deque[tuple[_A, Future[_B]]] = deque()
     fault: Exception | None = None
@@ -64,8 +69,8 @@ def in_order(
                 fault = error
                 break
             waiting.append((item, pool.submit(work, item)))
-            # One more than are worked on: nobody waits while a result is used.
-            if len(waiting) > at_once + 1:
+            # More than are worked on: nobody waits while a result is used.
+            if len(waiting) > at_once + ahead:
                 first, future = waiting.popleft()
                 yield first, future.result()
         while waiting:

@@ -25,7 +25,7 @@ _PATCHES = (
     *(240, 360, 540, 810, 1200, 1800, 2700, 4050, 6100),
 )
 # Samples of the patches of a batch; shapes fill a tenth of them, which stays in the cache.
-_BATCH_SAMPLES = 1 << 19
+_BATCH_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ _cache_bytes = CACHE_BYTES
 _WORKER_BYTES = 85e6
 # What each further worker adds: this process puts together what they draw.
 _SECOND_WORKER = 0.85
+# Blocks for each worker that can wait while a whole strip is written.
+_AHEAD = 4
 
 
 def share_cache(processes: int) -> None:
@@ -114,7 +116,7 @@ class Work:
             windows: What is to be drawn.
         """
         if self.workers > 1:
-            return in_processes(draw, windows, self.workers)
+            return in_processes(draw, windows, self.workers, _AHEAD * self.workers)
         return in_threads(draw, windows, self.threads, "simulate")
 
 
