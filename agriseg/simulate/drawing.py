@@ -21,8 +21,8 @@ CACHE_BYTES = 256 << 20
 """Of GDAL; its own choice is a twentieth of the machine's memory."""
 _cache_bytes = CACHE_BYTES
 
-# A worker's interpreter and libraries.
-_WORKER_BYTES = 85e6
+# A worker's interpreter and libraries, and the blocks of it that wait.
+_WORKER_BYTES = 105e6
 # What each further worker adds: this process puts together what they draw.
 _SECOND_WORKER = 0.85
 # Blocks for each worker that can wait while a whole strip is written.

@@ -37,9 +37,12 @@ _BLOCK_BYTES, _STRIP_BYTES = 420, 6
 _STRIP_BYTES_PLANTS = 16
 # What tracing plants holds for each pixel, and for each pixel edge around one.
 _TRACED_BYTES, _TRACED_BYTES_EDGE = 40, 150
-_BASE_BYTES = 300e6
-# Side of the trial block; its margins make it dearer than a whole one by this.
-_TRIAL, _TRIAL_EXCESS = 256, 1.2
+_BASE_BYTES = 420e6
+# What the spatial indices of the tables hold for each plant, and at most.
+_INDEX_BYTES_PLANT, _INDEX_BYTES = 250, 250e6
+# Side of the trial block; its margins make it dearer than a whole one by this, and than one of a
+# worker, which keeps its memory, by the second.
+_TRIAL, _TRIAL_EXCESS, _TRIAL_EXCESS_WORKERS = 256, 1.2, 1.9
 # What a second thread adds, where numpy's threads wait for each other.
 _SECOND_THREAD = 0.6
 # Compressing, overviews: pixels a second. Plants become polygons: seconds for an edge.
@@ -70,9 +73,15 @@ class FieldDrawing:
         _check_not_bare(recipe)
         side = min(_TRIAL, recipe.width, recipe.height)
         middle = Window((recipe.width - side) // 2, (recipe.height - side) // 2, side, side)
-        began = time.perf_counter()
+        several = work.workers > 1
+        if several:
+            # The first one also makes what all others find made.
+            render(recipe, middle)
+        # Not the time of day: others' load comes and goes.
+        began = time.thread_time()
         seen = render(recipe, middle).instances
-        pixel_s = (time.perf_counter() - began) / (side * side * _TRIAL_EXCESS)
+        excess = _TRIAL_EXCESS_WORKERS if several else _TRIAL_EXCESS
+        pixel_s = (time.thread_time() - began) / (side * side * excess)
         pixels, bands = recipe.width * recipe.height, len(SENSORS[recipe.sensor])
         blocks = -(-recipe.width // STRIP) * -(-recipe.height // STRIP)
         edges = _edges(seen) / seen.size * pixels
@@ -84,7 +93,7 @@ class FieldDrawing:
         tracing = traced_pixels(recipe) * (_TRACED_BYTES + _TRACED_BYTES_EDGE * edges / pixels)
         memory = _BASE_BYTES + min(STRIP, recipe.height) * recipe.width * strip
         # Not all that threads held is free again when plants are traced; workers are gone by then.
-        several = work.workers > 1
+        memory += min(plants * _INDEX_BYTES_PLANT, _INDEX_BYTES)
         memory += max(drawing + work.workers_bytes, tracing) if several else drawing + tracing
         disk = pixels * (bands * _DISK_BYTES + _DISK_BYTES_LABELS) + 1e6
         disk += plants * _DISK_BYTES_PLANT + edges * _DISK_BYTES_EDGE
