@@ -291,7 +291,7 @@ def _blade_hits(
         profile[strips] = (one - along_strip * along_strip) * strip
     profile *= one - of("lobe_depth") * (half + half * wave)
     full = of("half_m")
-    width = full * profile
+    width = np.asarray(full * profile, dtype=np.float32)
     full *= half * half
     full *= t < stalk + np.float32(0.2)
     np.maximum(width, full, out=width)
@@ -340,7 +340,8 @@ def _dome_hits(domes: Domes, n: Ints, at: Ints, along: Float32, across: Float32,
     lumps = of("lumps") * lumps
     r2 = (a * a + b * b) * (one + lumps)
     on = np.flatnonzero(r2 < one)
-    n, at, a, b, r2 = (v.take(on) for v in (n, at, a, b, r2))
+    n, at = n.take(on), at.take(on)
+    a, b, r2 = (v.take(on) for v in (a, b, r2))
     of = _of(domes, n)
     # Flatter than a half ellipsoid on top and steep at the edge: broken, not rolled.
     shape = one - r2 * r2
