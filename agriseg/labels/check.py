@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agriseg.errors import AgrisegError, BandError, InputError, LabelError
+from agriseg.labels.index_labels import IndexLabels
 from agriseg.labels.labelled import LabelledScene
 from agriseg.labels.material import Material
 from agriseg.labels.raster_labels import RasterLabels
@@ -122,6 +123,8 @@ def _turned(labelled: LabelledScene) -> list[str]:
     if turn == 1:
         return []
     labels = labelled.labels
+    if isinstance(labels, IndexLabels):
+        labels = labels.labels
     if isinstance(labels, RasterLabels) and _orientation(labels.path) == turn:
         return []
     raise LabelError(

@@ -30,6 +30,7 @@ from agriseg.legend import Legend
 from agriseg.settings import Settings
 
 __all__ = [
+    "ByIndex",
     "CocoEntry",
     "DataEntry",
     "FolderEntry",
@@ -118,6 +119,18 @@ Values = Annotated[dict[Any, str], BeforeValidator(_values)]
 """What values, ranges, colours or names mean; see `values.value_table`."""
 
 
+class ByIndex(Settings):
+    """Classes that a vegetation index tells apart.
+
+    Args:
+        low: What is no plant.
+        high: What is one.
+    """
+
+    low: str
+    high: str
+
+
 class _Entry(Settings):
     """What every kind of entry can say.
 
@@ -133,6 +146,8 @@ class _Entry(Settings):
             such as "plot\\d+".
         weight: How often these scenes are drawn in training, against others of their area.
         part: What these scenes are for, where not the split should say it.
+        by_index: Which class is meant where labels leave open two, such as "soil or weed", and a
+            vegetation index is surely low or high: NDVI, or excess green.
     """
 
     bands: str | tuple[str, ...] | dict[str, int] | None = None
@@ -144,6 +159,7 @@ class _Entry(Settings):
     group: str | None = None
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     part: Part | None = None
+    by_index: ByIndex | None = None
 
     @field_validator("sensor")
     @classmethod

@@ -24,6 +24,7 @@ from agriseg.labels.config import (
     SimulatedEntry,
     options_of,
 )
+from agriseg.labels.index_labels import IndexLabels
 from agriseg.labels.labelled import LabelledScene, Labels
 from agriseg.labels.pairs import Pairs, as_written, is_vector, paired
 from agriseg.labels.raster_labels import RasterLabels
@@ -165,8 +166,20 @@ def _open(entry: DataEntry, codes: Codes, base: Path) -> tuple[list[_Found], lis
         notes = [f"pictures without an annotation in {entry.annotations}: {unmarked}"] * bool(
             unmarked
         )
+    if entry.by_index is not None:
+        low, high = (_single(codes, text) for text in (entry.by_index.low, entry.by_index.high))
+        made = [
+            (image, name, IndexLabels(labels, codes, low, high)) for image, name, labels in made
+        ]
     opened = [_opened(entry, image, name, labels, base) for image, name, labels in made]
     return opened, notes
+
+
+def _single(codes: Codes, text: str) -> int:
+    classes = codes.classes(text)
+    if len(classes) != 1:
+        raise LabelError(f"by_index: {text!r} is not one class; name one, such as low: soil")
+    return classes[0]
 
 
 def _overlaps(scenes: Sequence[LabelledScene]) -> list[str]:

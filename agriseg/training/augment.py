@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from agriseg.errors import OptionError, nearest
 from agriseg.labels import IGNORE
 from agriseg.training.config import AugmentConfig
+from agriseg.training.ground import Ground
 from agriseg.training.photo import Photo
 
 __all__ = ["Augment", "Normalise"]
@@ -69,9 +70,10 @@ class Augment(nn.Module):
         normalise: By which constants.
         optional: (bands,) True where the card's band may be left out.
         roles: Of the bands, where something goes by role.
+        classes: Of the legend, where something goes by class.
 
     Raises:
-        OptionError: Something is said of a band that the model does not take.
+        OptionError: Something is said of a band that the model does not take, or of no class.
     """
 
     dropout: Tensor
@@ -83,6 +85,7 @@ class Augment(nn.Module):
         normalise: Normalise,
         optional: Tensor,
         roles: Sequence[str] = (),
+        classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._config, self._size = config, size
@@ -90,6 +93,7 @@ class Augment(nn.Module):
         dropout = _dropout(config.band_dropout, optional, roles)
         self._drops = bool(dropout.any())
         self.register_buffer("dropout", dropout, persistent=False)
+        self._ground = _ground(config.ground, roles, classes)
         self._photo = Photo(config.photo, roles) if config.photo else None
         stds = normalise.stds
         light: list[nn.Module] = []
@@ -110,16 +114,18 @@ class Augment(nn.Module):
 
         Args:
             batch: `image` (n, bands, S, S) reflectance, `valid` (n, S, S) bool, `codes` (n, S, S)
-                uint8, `present` (n, bands) bool, and `zoom` (n,): pixels of the source to a pixel
-                of the chip.
+                uint8, `present` (n, bands) bool, `picture` (n,) True where a camera developed it
+                already, and `zoom` (n,): pixels of the source to a pixel of the chip.
         """
         image, valid, codes = self._move(batch)
         if self._light and not bool(valid.all()):
             # A blur must not carry what is not there into what is.
             image = torch.where(valid, image, self.normalise.means)
         present = batch["present"]
+        if self._ground is not None:
+            image = self._ground(image, codes)
         if self._photo is not None:
-            image = self._photo(image, present)
+            image = self._photo(image, present, batch["picture"])
         for change in self._light:
             image = change(image)
         if self._drops:
@@ -171,6 +177,15 @@ class Augment(nn.Module):
                 kept.append(plane.flip(-1) if mirror else plane)
         image, valid, codes = (torch.stack(kept) for kept in moved)
         return image, valid, codes
+
+
+def _ground(
+    asked: Mapping[str, float], roles: Sequence[str], classes: Sequence[str]
+) -> Ground | None:
+    for name in asked:
+        if name not in classes:
+            raise OptionError(f"augment.ground: {name!r} is no class; {nearest(name, classes)}")
+    return Ground({classes.index(k): v for k, v in asked.items()}, roles) if asked else None
 
 
 def _dropout(asked: float | Mapping[str, float], optional: Tensor, roles: Sequence[str]) -> Tensor:

@@ -120,8 +120,9 @@ class SceneDataset(GeoDataset):
         """What is around the centre of `query`, at about its resolution.
 
         Returns:
-            `image` (bands, side, side), `valid` and `codes` (side, side), `present` (bands,), and
-            `zoom`: how many of these pixels make one at the resolution asked for.
+            `image` (bands, side, side), `valid` and `codes` (side, side), `present` (bands,),
+            `picture`: whether a camera developed it already, and `zoom`: how many of these pixels
+            make one at the resolution asked for.
         """
         x, y, _ = query
         col, row = self._inverse @ ((x.start + x.stop) / 2, (y.start + y.stop) / 2)
@@ -141,6 +142,7 @@ class SceneDataset(GeoDataset):
             "valid": valid,
             "codes": codes,
             "present": self._store.present[self.number],
+            "picture": self.part.labelled.scene.radiometry.level == "relative",
             "zoom": zoom / factor,
         }
 
@@ -260,7 +262,7 @@ def stack(samples: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Samples as one batch of tensors."""
     batch = {
         key: torch.from_numpy(np.stack([sample[key] for sample in samples]))
-        for key in ("image", "valid", "codes", "present")
+        for key in ("image", "valid", "codes", "present", "picture")
     }
     batch["zoom"] = torch.tensor([sample["zoom"] for sample in samples], dtype=torch.float32)
     return batch

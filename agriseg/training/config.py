@@ -132,6 +132,8 @@ class AugmentConfig(_Strict):
         shadow: Share of chips on which a shadow falls.
         noise: Largest noise, as a share of each band's standard deviation.
         blur: Share of chips that are blurred.
+        ground: Share of chips in which a class that is ground, such as `{soil: 0.5}`, gets other
+            colours and another grain.
         photo: Share of chips that are turned from reflectance into a picture as cameras develop it:
             other exposure, white balance, tone curve, colour and sharpness.
         band_dropout: How often each band that may be missing is left out: one number for all, or
@@ -147,6 +149,7 @@ class AugmentConfig(_Strict):
     shadow: Share = 0.1
     noise: float = Field(default=0.05, ge=0, le=1)
     blur: Share = 0.1
+    ground: dict[str, Share] = Field(default_factory=dict)
     photo: Share = 0.0
     band_dropout: Share | dict[str, Share] = 0.2
 

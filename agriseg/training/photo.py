@@ -5,7 +5,7 @@ what is too bright is cut off, a tone curve (about the power 1 / 2.2 of sRGB) ta
 bits, colours are made stronger and edges sharper, and JPEG keeps colour in half the resolution. A
 model that has seen only calibrated reflectance is lost in such pictures.
 
-Pictures among the training scenes pass too: they are developed a second time.
+Pictures among the training scenes stay as they are: developed twice, little is left of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WARMTH, _TINT, _UNSEEN = 0.5, 0.15, 0.25
 _TOWARDS_WARM = {"coastal": -1.0, "blue": -1.0, "yellow": 0.5, "red": 1.0}
 _VEIL = 0.15  # light from elsewhere in the lens, as a share of the mean
 _EXPONENT = (0.35, 0.85)
-_SATURATION = (0.3, 1.6)
+_SATURATION = (0.5, 1.6)
 _SHARPNESS = (-0.7, 1.3)
 _SOFT_COLOR_PX, _EDGE_PX = 1.5, 1.0
 _SMALLEST = 1e-4
@@ -61,14 +61,15 @@ class Photo(nn.Module):
             "balance", torch.stack([warmth, tint, ~seen * _UNSEEN]), persistent=False
         )
 
-    def forward(self, image: Tensor, present: Tensor) -> Tensor:
+    def forward(self, image: Tensor, present: Tensor, is_picture: Tensor) -> Tensor:
         """Chips of which some are pictures.
 
         Args:
             image: (n, bands, h, w) reflectance.
             present: (n, bands) True where the scene has the band.
+            is_picture: (n,) True for chips that are pictures already.
         """
-        chosen = torch.rand(len(image), device=image.device) < self._share
+        chosen = (torch.rand(len(image), device=image.device) < self._share) & ~is_picture
         if not bool(chosen.any()):
             return image
         out = image.clone()

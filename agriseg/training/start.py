@@ -68,7 +68,7 @@ def first_task(plan: Plan, card: ModelCard, *, trust: bool) -> tuple[Task, str]:
     normalise = Normalise(torch.from_numpy(card.means), torch.from_numpy(card.stds))
     optional = torch.tensor([not band.required for band in card.bands])
     size = config.chips.size
-    augment = Augment(config.augment, size, normalise, optional, card.keys)
+    augment = Augment(config.augment, size, normalise, optional, card.keys, plan.codes.legend.names)
     prepare = Augment(STILL, size, normalise, optional)
     parts = (_class_weights(plan), _together(plan))
     return Task(network, plan.codes, config.learn, augment, prepare, *parts), start

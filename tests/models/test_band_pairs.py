@@ -11,7 +11,12 @@ from torch import nn
 
 from agriseg.errors import ModelError
 from agriseg.models import (
-    ARCHITECTURES, BandInput, ModelCard, build_network, load_model, save_model,
+    ARCHITECTURES,
+    BandInput,
+    ModelCard,
+    build_network,
+    load_model,
+    save_model,
 )  # fmt: skip
 from agriseg.models.band_pairs import WithPairs
 from agriseg.models.decoder_folding import fold_decoder

@@ -41,6 +41,7 @@ def batch(side: int = SIZE, zoom: float = 1.0) -> dict[str, torch.Tensor]:
         "valid": valid,
         "codes": torch.where(valid, codes, IGNORE).to(torch.uint8),
         "present": torch.tensor([[True, True], [True, False], [True, True], [True, True]]),
+        "picture": torch.zeros(4, dtype=torch.bool),
         "zoom": torch.full((4,), zoom),
     }
 

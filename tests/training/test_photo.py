@@ -13,6 +13,8 @@ from agriseg.training.start import STILL
 
 ROLES = ("red", "green", "blue", "nir")
 
+NONE = torch.zeros(200, dtype=torch.bool)
+
 
 def field(number: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, 4, 24, 24): a row of leaves on a brown soil; every other scene has no near infrared."""
@@ -32,7 +34,7 @@ def excess_green(image: torch.Tensor) -> torch.Tensor:
 def test_pictures_are_brighter_and_leaves_stay_greener_than_soil() -> None:
     torch.manual_seed(0)
     image, present = field(64)
-    found = Photo(1.0, ROLES)(image, present)
+    found = Photo(1.0, ROLES)(image, present, NONE[: len(image)])
     assert torch.isfinite(found).all()
     assert 0 <= found.min() <= found.max() <= 1
     brightness = found[:, :3].mean((1, 2, 3))
@@ -51,7 +53,7 @@ def test_colours_do_not_flow_between_light_and_near_infrared() -> None:
     results = []
     for given in (image, other):
         torch.manual_seed(3)
-        results.append(Photo(1.0, ROLES)(given, present))
+        results.append(Photo(1.0, ROLES)(given, present, NONE[: len(given)]))
     torch.testing.assert_close(results[0][:, :3], results[1][:, :3])
     assert not torch.equal(results[0][1::2, 3], results[1][1::2, 3])
 
@@ -60,9 +62,27 @@ def test_colours_do_not_flow_between_light_and_near_infrared() -> None:
 def test_share(share: float, least: int, most: int) -> None:
     torch.manual_seed(1)
     image, present = field(64)
-    found = Photo(share, ROLES)(image, present)
+    found = Photo(share, ROLES)(image, present, NONE[: len(image)])
     changed = (found != image).flatten(1).any(1).sum()
     assert least <= changed <= most
+
+
+def test_pictures_stay_as_they_are() -> None:
+    image, present = field()
+    is_picture = torch.arange(len(image)) % 2 == 0
+    found = Photo(1.0, ROLES)(image, present, is_picture)
+    changed = (found != image).flatten(1).any(1)
+    assert torch.equal(changed, ~is_picture)
+
+
+def test_white_balance_goes_from_blue_to_yellow_and_hardly_to_green() -> None:
+    """Grey stays near grey in green against the mean of red and blue."""
+    torch.manual_seed(0)
+    grey = torch.full((200, 3, 8, 8), 0.2)
+    found = Photo(1.0, ("red", "green", "blue"))(grey, torch.ones(200, 3, dtype=torch.bool), NONE)
+    red, green, blue = found.mean((2, 3)).log().T
+    assert (red - blue).abs().quantile(0.9) > 0.3
+    assert (green - (red + blue) / 2).abs().quantile(0.9) < 0.15
 
 
 @pytest.mark.parametrize("roles", [("nir",), ("red",), ("swir16", "red@2")])
@@ -70,7 +90,7 @@ def test_other_bands(roles: tuple[str, ...]) -> None:
     image = torch.rand(3, len(roles), 9, 7)
     present = torch.ones(3, len(roles), dtype=torch.bool)
     present[2] = False
-    found = Photo(1.0, roles)(image, present)
+    found = Photo(1.0, roles)(image, present, NONE[: len(image)])
     assert found.shape == image.shape
     assert torch.isfinite(found).all()
 
@@ -82,6 +102,7 @@ def batch(number: int = 200) -> dict[str, torch.Tensor]:
         "valid": torch.ones(number, 24, 24, dtype=torch.bool),
         "codes": torch.zeros(number, 24, 24, dtype=torch.uint8),
         "present": present,
+        "picture": NONE[:number],
         "zoom": torch.ones(number),
     }
 

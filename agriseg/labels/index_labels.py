@@ -1,0 +1,129 @@
+"""Labels that leave a class open, decided where a vegetation index is sure.
+
+"Soil or weed" says only that a pixel is no crop. Where red and near infrared, or the colours of a
+picture, tell plants from soil without doubt, such a pixel is one of the two; in between it stays
+open. The index and its threshold on each scene are those of `index-baseline`.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agriseg.errors import BandError, LabelError
+from agriseg.geobox import Window
+from agriseg.labels.codes import IGNORE, Codes
+from agriseg.labels.labelled import LabelReader, Labels
+from agriseg.models.baseline import INDICES, IndexBaseline
+from agriseg.raster import Scene
+from agriseg.raster.reader import SceneReader
+
+__all__ = ["IndexLabels"]
+
+_SURE = 0.9
+"""How probable plants or soil must be."""
+
+
+@dataclass(frozen=True)
+class IndexLabels:
+    """Labels whose sets of classes are narrowed by a vegetation index.
+
+    Args:
+        labels: The labels.
+        codes: What their codes mean.
+        low: The class where the index is surely low, by its value: what is no plant.
+        high: The class where it is surely high.
+
+    Raises:
+        LabelError: No set of the labels holds both.
+    """
+
+    labels: Labels
+    codes: Codes
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not self._open.any():
+            names = self.codes.legend.names
+            pair = f"{names[self.low]} or {names[self.high]}"
+            raise LabelError(
+                f"by_index decides between {pair}, and no label leaves that open; let a value mean "
+                f"{pair!r}, or leave by_index out"
+            )
+
+    @property
+    def _open(self) -> NDArray[np.bool_]:
+        """(256,) True for codes of sets with both classes; what is ignored stays so."""
+        both = self.codes.allowed[:, self.low] & self.codes.allowed[:, self.high]
+        both[len(self.codes.legend) + len(self.codes.sets) :] = False
+        both[IGNORE] = False
+        return np.asarray(both)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(getattr(self.labels, "files", ()))
+
+    def look(self, scene: Scene) -> tuple[str, ...]:
+        look = getattr(self.labels, "look", None)
+        return () if look is None else tuple(look(scene))
+
+    def open(self, scene: Scene) -> LabelReader:
+        try:
+            index = _doubtful(IndexBaseline().for_scene(scene))
+        except BandError as error:
+            raise LabelError(f"by_index: {error}") from error
+        return _IndexReader(self.labels.open(scene), index, scene, self)
+
+
+def _doubtful(index: IndexBaseline) -> IndexBaseline:
+    """The index with at least the usual doubt: few scenes are as clear as their histogram."""
+    options = dict(index.card.options)
+    usual = INDICES[options["index"]].spreads[1]
+    options["spread"] = max(options["spread"], usual)
+    return replace(index, card=replace(index.card, options=options))
+
+
+class _IndexReader:
+    def __init__(
+        self, inner: LabelReader, index: IndexBaseline, scene: Scene, labels: IndexLabels
+    ) -> None:
+        self._inner, self._index, self._scene = inner, index, scene
+        self._open, self._low, self._high = labels._open, labels.low, labels.high
+        self._stack = ExitStack()
+
+    @property
+    def clashes(self) -> int:
+        return int(getattr(self._inner, "clashes", 0))
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        codes = self._inner.read(window)
+        is_open = self._open[codes]
+        if not is_open.any():
+            return codes
+        pixels = self._pixels.read(window)
+        # Where pixels are not valid the index means nothing.
+        plant = np.where(pixels.valid, self._index(pixels.data[None])[0, 1], np.float32(0.5))
+        codes = codes.copy()
+        codes[is_open & (plant >= _SURE)] = self._high
+        codes[is_open & (plant <= 1 - _SURE)] = self._low
+        return codes
+
+    def __enter__(self) -> _IndexReader:
+        with ExitStack() as stack:
+            stack.enter_context(self._inner)
+            self._pixels = stack.enter_context(SceneReader(self._scene, self._index.card.keys))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()

@@ -1,0 +1,69 @@
+"""Labels that leave a class open, decided by a vegetation index where it is sure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agriseg.errors import LabelError
+from agriseg.labels import IGNORE
+from tests.labels.support import codes_of, material, write_picture
+
+SOIL, GREEN, BETWEEN = (120, 100, 80), (70, 140, 50), (102, 110, 84)
+OPEN = {"values": {0: "soil or weed", 1: "crop", 2: "ignore"}, "bands": "red,green,blue"}
+DECIDED = {**OPEN, "by_index": {"low": "soil", "high": "weed"}}
+
+
+def pictures(base: Path) -> dict[str, Any]:
+    """Soil left, green right, between what may be either; a crop, and ignored pixels."""
+    for folder in ("i", "m"):
+        (base / folder).mkdir()
+    image = np.empty((3, 40, 60), np.uint8)
+    for columns, colour in ((slice(28), SOIL), (slice(28, 32), BETWEEN), (slice(32, 60), GREEN)):
+        image[:, :, columns] = np.array(colour, np.uint8)[:, None, None]
+    noise = np.random.default_rng(0).integers(-3, 4, image.shape)
+    write_picture(base / "i/a.png", (image + noise).astype(np.uint8))
+    labels = np.zeros((1, 40, 60), np.uint8)
+    labels[0, :10, 40:] = 1
+    labels[0, 30:, :10] = 2
+    write_picture(base / "m/a.png", labels)
+    return {"kind": "folders", "images": "i", "labels": "m"}
+
+
+def test_what_is_open_becomes_soil_or_weed(tmp_path: Path) -> None:
+    entry = pictures(tmp_path)
+    open_, decided = (
+        codes_of(material(tmp_path, {**entry, **more}).scenes[0]) for more in (OPEN, DECIDED)
+    )
+    soil, crop, weed = 0, 1, 2
+    either = open_[20, 0]
+    assert either not in (soil, crop, weed, IGNORE)
+    assert (decided[:30, :28] == soil).all()
+    assert (decided[10:, 32:] == weed).all()
+    # What labels say stands, whatever the index says; so does what they leave out.
+    assert (decided[:10, 40:] == crop).all()
+    assert (decided[30:, :10] == IGNORE).all()
+    assert (decided[:30, 28:32] == either).mean() > 0.5
+
+
+def test_scenes_without_the_bands_are_refused(tmp_path: Path) -> None:
+    entry = {**pictures(tmp_path), **DECIDED, "bands": "red,green,-"}
+    labelled = material(tmp_path, entry).scenes[0]
+    with pytest.raises(LabelError, match="by_index: index-baseline needs red and nir, or red"):
+        codes_of(labelled)
+
+
+@pytest.mark.parametrize(
+    ("by_index", "words"),
+    [
+        ({"low": "soil", "high": "crop"}, "decides between soil or crop, and no label leaves"),
+        ({"low": "soil or weed", "high": "weed"}, "'soil or weed' is not one class"),
+        ({"low": "soil", "high": "wheat"}, "'wheat' is not in the legend"),
+    ],
+)
+def test_faults_are_told(tmp_path: Path, by_index: dict[str, str], words: str) -> None:
+    with pytest.raises(LabelError, match=words):
+        material(tmp_path, {**pictures(tmp_path), **OPEN, "by_index": by_index})
