@@ -24,7 +24,7 @@ from agriseg.raster.reader import SceneReader
 
 __all__ = ["IndexLabels"]
 
-_SURE = 0.9
+_SURE = 0.98
 """How probable plants or soil must be."""
 
 

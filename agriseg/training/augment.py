@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from agriseg.errors import OptionError, nearest
 from agriseg.labels import IGNORE
 from agriseg.training.config import AugmentConfig
-from agriseg.training.ground import Ground
 from agriseg.training.photo import Photo
+from agriseg.training.surfaces import Gloss, Ground
 
 __all__ = ["Augment", "Normalise"]
 
@@ -93,7 +93,12 @@ class Augment(nn.Module):
         dropout = _dropout(config.band_dropout, optional, roles)
         self._drops = bool(dropout.any())
         self.register_buffer("dropout", dropout, persistent=False)
-        self._ground = _ground(config.ground, roles, classes)
+        surfaces: list[nn.Module] = []
+        if ground := _by_class("ground", config.ground, classes):
+            surfaces.append(Ground(ground, roles))
+        if gloss := _by_class("gloss", config.gloss, classes):
+            surfaces.append(Gloss(gloss, roles))
+        self._surfaces = nn.ModuleList(surfaces)
         self._photo = Photo(config.photo, roles) if config.photo else None
         stds = normalise.stds
         light: list[nn.Module] = []
@@ -122,8 +127,8 @@ class Augment(nn.Module):
             # A blur must not carry what is not there into what is.
             image = torch.where(valid, image, self.normalise.means)
         present = batch["present"]
-        if self._ground is not None:
-            image = self._ground(image, codes)
+        for change in self._surfaces:
+            image = change(image, codes)
         if self._photo is not None:
             image = self._photo(image, present, batch["picture"])
         for change in self._light:
@@ -179,13 +184,11 @@ class Augment(nn.Module):
         return image, valid, codes
 
 
-def _ground(
-    asked: Mapping[str, float], roles: Sequence[str], classes: Sequence[str]
-) -> Ground | None:
+def _by_class(key: str, asked: Mapping[str, float], classes: Sequence[str]) -> dict[int, float]:
     for name in asked:
         if name not in classes:
-            raise OptionError(f"augment.ground: {name!r} is no class; {nearest(name, classes)}")
-    return Ground({classes.index(k): v for k, v in asked.items()}, roles) if asked else None
+            raise OptionError(f"augment.{key}: {name!r} is no class; {nearest(name, classes)}")
+    return {classes.index(name): share for name, share in asked.items() if share}
 
 
 def _dropout(asked: float | Mapping[str, float], optional: Tensor, roles: Sequence[str]) -> Tensor:

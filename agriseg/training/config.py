@@ -134,6 +134,7 @@ class AugmentConfig(_Strict):
         blur: Share of chips that are blurred.
         ground: Share of chips in which a class that is ground, such as `{soil: 0.5}`, gets other
             colours and another grain.
+        gloss: Share of chips in which the leaves of a class, such as `{crop: 0.3}`, shine.
         photo: Share of chips that are turned from reflectance into a picture as cameras develop it:
             other exposure, white balance, tone curve, colour and sharpness.
         band_dropout: How often each band that may be missing is left out: one number for all, or
@@ -150,6 +151,7 @@ class AugmentConfig(_Strict):
     noise: float = Field(default=0.05, ge=0, le=1)
     blur: Share = 0.1
     ground: dict[str, Share] = Field(default_factory=dict)
+    gloss: dict[str, Share] = Field(default_factory=dict)
     photo: Share = 0.0
     band_dropout: Share | dict[str, Share] = 0.2
 

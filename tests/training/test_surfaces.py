@@ -1,4 +1,4 @@
-"""Other ground under the same plants."""
+"""Other ground under the same plants, and plants that shine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from agriseg.errors import OptionError
 from agriseg.training.augment import Augment, Normalise
 from agriseg.training.config import AugmentConfig
-from agriseg.training.ground import Ground
+from agriseg.training.surfaces import Gloss, Ground
 
 ROLES = ("red", "green", "blue", "nir")
 
@@ -47,6 +47,20 @@ def test_share(share: float, least: int, most: int) -> None:
     image, codes = field()
     changed = (Ground({0: share}, ROLES)(image, codes) != image).flatten(1).any(1).sum()
     assert least <= changed <= most
+
+
+def test_leaves_shine_in_spots_and_more_blue_than_infrared() -> None:
+    torch.manual_seed(0)
+    image, codes = field()
+    found = Gloss({1: 1.0}, ROLES)(image, codes)
+    assert torch.equal(found[:, :, :, :14], image[:, :, :, :14])
+    red, green, blue, nir = (found - image)[:, :, :, 18:].movedim(1, 0)
+    assert (green >= 0).all()
+    assert 0.2 < (green > 0).float().mean() < 0.8
+    shines = green > 0.001
+    assert (blue > green)[shines].all()
+    assert (green > red)[shines].all()
+    assert (red > nir)[shines].all()
 
 
 def test_a_class_that_is_none_is_refused() -> None:
