@@ -120,8 +120,11 @@ def _from_model(
         if name == f"{first}.weight":
             columns = torch.zeros_like(own[name])
             for k, channel in enumerate(card.inputs):
+                turned = "/".join(reversed(channel.split("/")))
                 if channel in base.inputs:
                     columns[:, k] = value[:, base.inputs.index(channel)]
+                elif turned in base.inputs:  # (a - b) / (a + b) the other way round
+                    columns[:, k] = -value[:, base.inputs.index(turned)]
             value = columns
         elif name in (f"{last}.weight", f"{last}.bias"):
             rows = own[name].clone()

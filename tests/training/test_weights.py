@@ -55,6 +55,27 @@ def test_a_model_keeps_bands_by_role_and_classes_by_name(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("had_pairs", [True, False])
+@pytest.mark.parametrize("keys", [("red", "nir", "green"), ("nir", "red", "green")])
+def test_pairs_of_bands_join_a_model_that_was_without(
+    tmp_path: Path, keys: tuple[str, ...], had_pairs: bool
+) -> None:
+    """What the new inputs say begins at nothing; pairs that the model knew stay by their names."""
+    old_card = card_of("red", "nir")
+    if had_pairs:
+        old_card = replace(old_card, options={**TINY, "band_pairs": True})
+    old = build_network(old_card).eval()
+    path = save_model(tmp_path / "base.safetensors", old_card, old.state_dict())
+    card = card_of(*keys)
+    card = replace(card, options={**TINY, "band_pairs": True})
+    new = build_network(card).eval()
+    start_weights(new, card, str(path))
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        known = x[:, [keys.index("red"), keys.index("nir")]]
+        torch.testing.assert_close(new(x), old(known), atol=1e-5, rtol=1e-4)
+
+
 def test_another_network_is_refused(tmp_path: Path) -> None:
     base = card_of("red")
     path = save_model(tmp_path / "base.safetensors", base, build_network(base).state_dict())
