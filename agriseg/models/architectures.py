@@ -100,8 +100,7 @@ def _built(card: ModelCard, build: Callable[..., torch.nn.Module]) -> torch.nn.M
 
     options = dict(card.options)
     try:
-        if build in ARCHITECTURES.values():
-            _one_of(True, False)("band_pairs", options.pop("band_pairs", False))
+        _one_of(True, False)("band_pairs", options.pop("band_pairs", False))
         network = build(in_channels=len(card.inputs), classes=len(card.legend), **options)
     except ModelError as error:
         raise ModelError(f"model {card.name!r}: {error}") from error
@@ -258,8 +257,8 @@ ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
 }
 """What builds the network, by the name that stands in a card.
 
-Each is called with `in_channels`, `classes` and the card's options, but for `band_pairs`, which all
-of them have: true for the normalised differences of neighbouring bands as further inputs
-(`agriseg.models.band_pairs`). An outsider's network needs no
-entry: its dotted path in the card does.
+Each is called with `in_channels`, `classes` and the card's options. An outsider's network needs no
+entry: its dotted path in the card does. The option `band_pairs` is not handed on: with true, any
+network gets the normalised differences of neighbouring bands as further input channels
+(`agriseg.models.band_pairs`).
 """

@@ -74,6 +74,21 @@ def test_every_architecture_takes_pairs(name: str) -> None:
         assert network(torch.randn(1, 3, 64, 64)).shape == (1, len(LEGEND), 64, 64)
 
 
+def test_a_network_from_elsewhere_takes_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its constructor knows nothing of them."""
+    (tmp_path / "pair_stranger.py").write_text(
+        "import torch\n"
+        "def make(in_channels, classes):\n"
+        "    return torch.nn.Conv2d(in_channels, classes, 1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    card = card_of("red", "green", "nir", architecture="pair_stranger:make", band_pairs=True)
+    network = build_network(card, trust=True)
+    assert network(torch.randn(1, 3, 8, 8)).shape == (1, len(LEGEND), 8, 8)
+
+
 def test_another_value_is_refused() -> None:
     with pytest.raises(ModelError, match="band_pairs is 'yes'; expected is one of True, False"):
         build_network(card_of("red", "nir", band_pairs="yes"))
