@@ -55,8 +55,10 @@ def _prints(path: str) -> list[dict[str, Any]]:
     place = Path(path)
     if place.is_dir():
         parts = sorted(file for file in place.rglob("*") if file.is_file())
-    elif place.suffix.lower() == ".shp":
-        parts = [place.with_suffix(suffix) for suffix in _OF_SHAPES]
+    elif place.suffix.lower() == ".shp" and place.exists():
+        # Those that are there, in letters of either case.
+        beside = sorted(file for file in place.parent.iterdir() if file.stem == place.stem)
+        parts = [file for file in beside if file.suffix.lower() in _OF_SHAPES]
     else:
         parts = [place]
     return [file_print(str(part)) for part in parts]

@@ -165,6 +165,25 @@ def test_vector_files_count_with_all_their_parts(tmp_path: Path, name: str, othe
         check_inputs(tmp_path, inputs_of(found, tmp_path))
 
 
+def test_shapes_without_all_their_parts_may_be_moved_and_seen_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    found = drawn(first, "p.shp")
+    (first / "p.cpg").unlink()
+    (first / "p.dbf").rename(first / "p.DBF")
+    write_inputs(tmp_path, inputs_of(found, first))
+    shutil.copytree(first, second)
+    assert check_inputs(tmp_path, inputs_of(material(second, entry("p.shp")), second))
+    monkeypatch.chdir(second)
+    assert check_inputs(tmp_path, inputs_of(material(Path(), entry("p.shp")), Path()))
+    data = (second / "p.DBF").read_bytes()
+    (second / "p.DBF").write_bytes(data.replace(b"crop", b"weed"))
+    with pytest.raises(OptionError, match=r"1 changed \(p.shp\)"):
+        check_inputs(tmp_path, inputs_of(material(second, entry("p.shp")), second))
+
+
 def test_what_viewers_leave_does_not_count_and_copies_are_told(tmp_path: Path) -> None:
     random = np.random.default_rng(1).integers(0, 2, (1, 400, 500), np.uint8)
     write_raster(tmp_path / "a.tif", np.repeat(random, 2, 0), descriptions=["red", "nir"])
