@@ -30,7 +30,7 @@ _SURE = 0.98
 
 @dataclass(frozen=True)
 class IndexLabels:
-    """Labels whose sets of classes are narrowed by a vegetation index.
+    """Labels of which a set of two classes is decided by a vegetation index.
 
     Args:
         labels: The labels.
@@ -39,7 +39,7 @@ class IndexLabels:
         high: The class where it is surely high.
 
     Raises:
-        LabelError: No set of the labels holds both.
+        LabelError: The two are one class, or no label leaves open just these two.
     """
 
     labels: Labels
@@ -48,18 +48,24 @@ class IndexLabels:
     high: int
 
     def __post_init__(self) -> None:
+        names = self.codes.legend.names
+        if self.low == self.high:
+            raise LabelError(
+                f"by_index: low and high are both {names[self.low]}; name two classes, or leave "
+                "by_index out"
+            )
         if not self._open.any():
-            names = self.codes.legend.names
             pair = f"{names[self.low]} or {names[self.high]}"
             raise LabelError(
-                f"by_index decides between {pair}, and no label leaves that open; let a value mean "
-                f"{pair!r}, or leave by_index out"
+                f"by_index decides between {pair}, and no label leaves just that open; let a value "
+                f"mean {pair!r}, or leave by_index out"
             )
 
     @property
     def _open(self) -> NDArray[np.bool_]:
-        """(256,) True for codes of sets with both classes; what is ignored stays so."""
+        """(256,) True for the code of these two classes; of a third the index says nothing."""
         both = self.codes.allowed[:, self.low] & self.codes.allowed[:, self.high]
+        both &= self.codes.allowed.sum(1) == 2
         both[len(self.codes.legend) + len(self.codes.sets) :] = False
         both[IGNORE] = False
         return np.asarray(both)

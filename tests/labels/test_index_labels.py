@@ -56,10 +56,23 @@ def test_scenes_without_the_bands_are_refused(tmp_path: Path) -> None:
         codes_of(labelled)
 
 
+def test_what_may_be_a_third_class_stays_open(tmp_path: Path) -> None:
+    """A plant where the label says "soil, weed or grass" may be grass."""
+    entry = {**pictures(tmp_path), **DECIDED}
+    entry["values"] = {0: "soil or weed or grass", 1: "crop", 2: "soil or weed"}
+    legend = ["soil", "crop", "weed", "grass"]
+    found = material(tmp_path, entry, legend=legend)
+    codes = codes_of(found.scenes[0])
+    assert (codes[30:, :10] == 0).all()
+    names = {found.codes.name(int(code)) for code in np.unique(codes[:30])}
+    assert names == {"soil or weed or grass", "crop"}
+
+
 @pytest.mark.parametrize(
     ("by_index", "words"),
     [
-        ({"low": "soil", "high": "crop"}, "decides between soil or crop, and no label leaves"),
+        ({"low": "soil", "high": "crop"}, "between soil or crop, and no label leaves just that"),
+        ({"low": "weed", "high": "weed"}, "low and high are both weed; name two classes"),
         ({"low": "soil or weed", "high": "weed"}, "'soil or weed' is not one class"),
         ({"low": "soil", "high": "wheat"}, "'wheat' is not in the legend"),
     ],
