@@ -94,7 +94,8 @@ def start_weights(network: nn.Module, card: ModelCard, init: str, base: Path = P
     path = init_file(init, base)
     if known is not None:
         return _from_model(network, card, known, read_weights(path or init, known))
-    encoder = getattr(getattr(network, "network", network), "encoder", None)
+    # With pairs the network that was asked for stands in another one.
+    encoder = getattr(network.network if card.pairs else network, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise OptionError(f"init: {card.architecture} has no encoder; use init: none")
     if init == _IMAGENET:
@@ -118,14 +119,7 @@ def _from_model(
         name = mine + name.removeprefix(theirs)
         value = value.to(own[name].dtype) if name in own else value
         if name == f"{first}.weight":
-            columns = torch.zeros_like(own[name])
-            for k, channel in enumerate(card.inputs):
-                turned = "/".join(reversed(channel.split("/")))
-                if channel in base.inputs:
-                    columns[:, k] = value[:, base.inputs.index(channel)]
-                elif turned in base.inputs:  # (a - b) / (a + b) the other way round
-                    columns[:, k] = -value[:, base.inputs.index(turned)]
-            value = columns
+            value = _columns(value, card, base)
         elif name in (f"{last}.weight", f"{last}.bias"):
             rows = own[name].clone()
             for k, label in enumerate(card.legend.names):
@@ -146,6 +140,22 @@ def _from_model(
         f"all weights of {base.name!r}; bands {', '.join(bands) or 'none'} and classes "
         f"{', '.join(classes) or 'none'} are those it knows"
     )
+
+
+def _columns(known: Tensor, card: ModelCard, base: ModelCard) -> Tensor:
+    """The first convolution of `base` for the inputs of `card`; 0 for those that it does not know.
+
+    A pair that is the other way round is the same number with the other sign.
+    """
+    signs = {channel: (k, 1.0) for k, channel in enumerate(base.inputs)}
+    for k, (a, b) in enumerate(base.pairs, len(base.bands)):
+        signs.setdefault(f"{base.keys[b]}/{base.keys[a]}", (k, -1.0))
+    columns = known.new_zeros(known.shape[0], len(card.inputs), *known.shape[2:])
+    for k, channel in enumerate(card.inputs):
+        if channel in signs:
+            place, sign = signs[channel]
+            columns[:, k] = known[:, place] * sign
+    return columns
 
 
 def _into_encoder(
