@@ -8,7 +8,7 @@ open. The index and its threshold on each scene are those of `index-baseline`.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 import numpy as np
@@ -46,6 +46,10 @@ class IndexLabels:
     codes: Codes
     low: int
     high: int
+    # By scene: a training that keeps few files open opens the others again and again.
+    _found: dict[str, IndexBaseline] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         names = self.codes.legend.names
@@ -79,10 +83,13 @@ class IndexLabels:
         return () if look is None else tuple(look(scene))
 
     def open(self, scene: Scene) -> LabelReader:
-        try:
-            index = _doubtful(IndexBaseline().for_scene(scene))
-        except BandError as error:
-            raise LabelError(f"by_index: {error}") from error
+        index = self._found.get(repr(scene))
+        if index is None:
+            try:
+                index = _doubtful(IndexBaseline().for_scene(scene))
+            except BandError as error:
+                raise LabelError(f"by_index: {error}") from error
+            self._found[repr(scene)] = index
         return _IndexReader(self.labels.open(scene), index, scene, self)
 
 

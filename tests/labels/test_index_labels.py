@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from agriseg.errors import LabelError
 from agriseg.labels import IGNORE
+from agriseg.models.baseline import IndexBaseline
 from tests.labels.support import codes_of, material, write_picture
 
 SOIL, GREEN, BETWEEN = (120, 100, 80), (70, 140, 50), (102, 110, 84)
+ENTRY = {"kind": "folders", "images": "i", "labels": "m"}
 OPEN = {"values": {0: "soil or weed", 1: "crop", 2: "ignore"}, "bands": "red,green,blue"}
 DECIDED = {**OPEN, "by_index": {"low": "soil", "high": "weed"}}
 
@@ -30,7 +33,7 @@ def pictures(base: Path) -> dict[str, Any]:
     labels[0, :10, 40:] = 1
     labels[0, 30:, :10] = 2
     write_picture(base / "m/a.png", labels)
-    return {"kind": "folders", "images": "i", "labels": "m"}
+    return ENTRY
 
 
 def test_what_is_open_becomes_soil_or_weed(tmp_path: Path) -> None:
@@ -47,6 +50,23 @@ def test_what_is_open_becomes_soil_or_weed(tmp_path: Path) -> None:
     assert (decided[:10, 40:] == crop).all()
     assert (decided[30:, :10] == IGNORE).all()
     assert (decided[:30, 28:32] == either).mean() > 0.5
+
+
+def test_the_threshold_of_a_scene_is_looked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a sample of the whole scene, and its labels are opened again and again."""
+    labelled = material(tmp_path, {**pictures(tmp_path), **DECIDED}).scenes[0]
+    looked, look = [], IndexBaseline.for_scene
+    monkeypatch.setattr(
+        IndexBaseline, "for_scene", lambda self, scene: looked.append(scene) or look(self, scene)
+    )
+    first = codes_of(labelled)
+    assert (codes_of(labelled) == first).all()
+    other = replace(labelled, scene=replace(labelled.scene, bands=labelled.scene.bands[::-1]))
+    codes_of(other)
+    assert looked == [labelled.scene, other.scene]
+    assert labelled == material(tmp_path, {**ENTRY, **DECIDED}).scenes[0]
 
 
 def test_scenes_without_the_bands_are_refused(tmp_path: Path) -> None:
