@@ -39,6 +39,9 @@ _SIDE, _LATTICE = 256, 7
 # One window of so many is kept to compare with.
 _HELD_OUT = 8
 _MOST_CHANGED = 0.01
+# What OpenVINO calls the operations of `band_pairs.WithPairs` itself: a quotient of numbers in
+# 8 bits is noise where both are dark.
+_PAIRS = r"__module\.network/.*"
 
 
 class Int8Predictor(NetworkPredictor):
@@ -113,7 +116,7 @@ class Int8Predictor(NetworkPredictor):
         seen = [w for k, w in enumerate(windows) if k % _HELD_OUT != _HELD_OUT // 2] or windows
         try:
             model, _ = converted(card, self._network, self.settings.batch)
-            requests = compiled(_quantized(model, seen), self.settings)
+            requests = compiled(_quantized(model, seen, bool(card.pairs)), self.settings)
         except ImportError as error:
             raise EngineError(
                 f"--precision int8: NNCF cannot be loaded ({error}); pip install 'agriseg[int8]'"
@@ -185,8 +188,8 @@ def _lattice(box: GeoBox) -> list[Window]:
     return [Window(col, row, width, height) for row in rows for col in cols]
 
 
-def _quantized(model: Any, windows: list[NDArray[np.float32]]) -> Any:
-    """The model in 8-bit integers, its ranges those of `windows`."""
+def _quantized(model: Any, windows: list[NDArray[np.float32]], pairs: bool) -> Any:
+    """The model in 8-bit integers, its ranges those of `windows`; `pairs`: spare those of bands."""
     # Bars and logs are not for the user's screen, and never for standard output.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import nncf
@@ -197,4 +200,5 @@ def _quantized(model: Any, windows: list[NDArray[np.float32]]) -> Any:
             nncf.Dataset(windows),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(windows),
+            ignored_scope=nncf.IgnoredScope(patterns=[_PAIRS], validate=False) if pairs else None,
         )

@@ -26,6 +26,7 @@ from agriseg.models import (
     resolve_numerics,
     save_model,
 )
+from agriseg.models.openvino_predictor import converted
 from agriseg.raster import open_scene
 from tests.support import NORTH_UP, UTM, result_bytes, write_raster
 
@@ -96,6 +97,26 @@ def model_path(scene_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def classes(run: agriseg.Run) -> np.ndarray:
     with rasterio.open(run.path / "classes.tif") as dataset:
         return dataset.read(1)
+
+
+def test_differences_of_bands_stay_exact() -> None:
+    bands = (BandInput("red", mean=0.12, std=0.08), BandInput("nir", mean=0.35, std=0.13))
+    small = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
+    card = ModelCard(
+        "pairs", "unet", bands, Legend.of(("soil", "#a67c52"), ("plant", "#2e8b3d")),
+        options={**small, "band_pairs": True}, chip_size=64, overlap=16, stride=8,
+    )  # fmt: skip
+    model, _ = converted(card, build_network(card), 1)
+    windows = [np.random.default_rng(0).uniform(0, 0.5, (1, 2, 64, 64)).astype(np.float32)]
+    found = int8_predictor._quantized(model, windows, pairs=True).get_ordered_ops()
+    before = {
+        operation.get_type_name(): [
+            port.get_source_output().get_node().get_type_name() for port in operation.inputs()
+        ]
+        for operation in reversed(found)
+    }
+    assert before["Divide"] == ["Subtract", "Maximum"]
+    assert before["Convolution"][0] == "FakeQuantize"
 
 
 def test_a_run_is_near_float32_and_repeats_itself(
