@@ -2,7 +2,8 @@
 
 "Soil or weed" says only that a pixel is no crop. Where red and near infrared, or the colours of a
 picture, tell plants from soil without doubt, such a pixel is one of the two; in between it stays
-open. The index and its threshold on each scene are those of `index-baseline`.
+open. The index and its threshold on each scene are those of `index-baseline`. What is green and in
+deep shade stays open too: ground has the index of leaves there.
 """
 
 from __future__ import annotations
@@ -101,11 +102,18 @@ def _doubtful(index: IndexBaseline) -> IndexBaseline:
     return replace(index, card=replace(index.card, options=options))
 
 
+def _in_shade_too(index: IndexBaseline) -> IndexBaseline:
+    """The index by itself, where `index-baseline` takes all that is dark for ground."""
+    options = {key: value for key, value in index.card.options.items() if key != "shade_below"}
+    return replace(index, card=replace(index.card, options=options))
+
+
 class _IndexReader:
     def __init__(
         self, inner: LabelReader, index: IndexBaseline, scene: Scene, labels: IndexLabels
     ) -> None:
         self._inner, self._index, self._scene = inner, index, scene
+        self._bare_index = _in_shade_too(index)
         self._open, self._low, self._high = labels._open, labels.low, labels.high
         self._stack = ExitStack()
 
@@ -120,10 +128,12 @@ class _IndexReader:
             return codes
         pixels = self._pixels.read(window)
         # Where pixels are not valid the index means nothing.
-        plant = np.where(pixels.valid, self._index(pixels.data[None])[0, 1], np.float32(0.5))
+        is_open &= pixels.valid
+        high = self._index(pixels.data[None])[0, 1] >= _SURE
+        low = self._bare_index(pixels.data[None])[0, 1] <= 1 - _SURE
         codes = codes.copy()
-        codes[is_open & (plant >= _SURE)] = self._high
-        codes[is_open & (plant <= 1 - _SURE)] = self._low
+        codes[is_open & high] = self._high
+        codes[is_open & low] = self._low
         return codes
 
     def __enter__(self) -> _IndexReader:

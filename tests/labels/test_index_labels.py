@@ -13,6 +13,7 @@ from agriseg.errors import LabelError
 from agriseg.labels import IGNORE
 from agriseg.models.baseline import IndexBaseline
 from tests.labels.support import codes_of, material, write_picture
+from tests.support import write_raster
 
 SOIL, GREEN, BETWEEN = (120, 100, 80), (70, 140, 50), (102, 110, 84)
 ENTRY = {"kind": "folders", "images": "i", "labels": "m"}
@@ -50,6 +51,24 @@ def test_what_is_open_becomes_soil_or_weed(tmp_path: Path) -> None:
     assert (decided[:10, 40:] == crop).all()
     assert (decided[30:, :10] == IGNORE).all()
     assert (decided[:30, 28:32] == either).mean() > 0.5
+
+
+def test_what_is_green_in_deep_shade_stays_open(tmp_path: Path) -> None:
+    """It may be a leaf, or ground that is lit by what passed through leaves."""
+    red, nir = np.empty((2, 60, 90), np.float32)
+    for columns, of_red, of_nir in (
+        (slice(30), 0.25, 0.2), (slice(30, 60), 0.04, 0.45), (slice(60, 90), 0.01, 0.07)
+    ):  # fmt: skip
+        red[:, columns], nir[:, columns] = of_red, of_nir
+    noise = np.random.default_rng(0).normal(0, 0.001, (2, 60, 90))
+    image = (np.stack([red, nir]) + noise).astype(np.float32)
+    write_raster(tmp_path / "a.tif", image, descriptions=["red", "nir"])
+    write_raster(tmp_path / "b.tif", np.zeros((1, 60, 90), np.uint8))
+    entry = {"kind": "scenes", "scenes": "a.tif", "labels": "b.tif", "values": {0: "soil or weed"}}
+    found = material(tmp_path, {**entry, "by_index": DECIDED["by_index"]})
+    codes = codes_of(found.scenes[0])
+    parts = [np.unique(codes[:, k : k + 30]).tolist() for k in (0, 30, 60)]
+    assert parts == [[0], [2], [found.codes.code("soil or weed")]]
 
 
 def test_the_threshold_of_a_scene_is_looked_for_once(
