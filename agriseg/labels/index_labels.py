@@ -19,7 +19,7 @@ from agriseg.errors import BandError, LabelError
 from agriseg.geobox import Window
 from agriseg.labels.codes import IGNORE, Codes
 from agriseg.labels.labelled import LabelReader, Labels
-from agriseg.models.baseline import INDICES, IndexBaseline
+from agriseg.models.baseline import IndexBaseline
 from agriseg.raster import Scene
 from agriseg.raster.reader import SceneReader
 
@@ -27,6 +27,8 @@ __all__ = ["IndexLabels"]
 
 _SURE = 0.98
 """How probable plants or soil must be."""
+# Sure is then what lies 0.1 of NDVI, or 0.08 of ExG, beside the threshold, or further.
+_LEAST_SPREADS = {"NDVI": 0.025, "ExG": 0.02}
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,9 @@ class IndexLabels:
 
 
 def _doubtful(index: IndexBaseline) -> IndexBaseline:
-    """The index with at least the usual doubt: few scenes are as clear as their histogram."""
+    """The index with some doubt at least: few scenes are as clear as their histogram."""
     options = dict(index.card.options)
-    usual = INDICES[options["index"]].spreads[1]
-    options["spread"] = max(options["spread"], usual)
+    options["spread"] = max(options["spread"], _LEAST_SPREADS[options["index"]])
     return replace(index, card=replace(index.card, options=options))
 
 

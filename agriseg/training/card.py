@@ -22,6 +22,7 @@ from agriseg.training.weights import base_card
 __all__ = ["draft_card", "training_facts", "with_statistics"]
 
 _DEFAULT = ("unet", {"encoder_name": "resnet18"})
+_ON_ENCODERS = ("unet", "unet++", "deeplabv3+", "fpn")
 # Any encoder of the libraries halves at most five times; torchgeo's FCN not at all.
 _STRIDES = {"fcn": 1}
 _STRIDE = 32
@@ -43,13 +44,13 @@ def draft_card(
         ModelError: A value makes no card.
     """
     base = base_card(config.model.init, start)
-    architecture, options = config.model.architecture, config.model.options
+    architecture, options = config.model.architecture, config.model.options or {}
     if base is not None and architecture in (None, base.architecture):
         architecture = base.architecture
-        options = dict(base.options) if options is None else options
+        options = {**base.options, **options}
     architecture = architecture or _DEFAULT[0]
-    if options is None:
-        options = {} if architecture == "fcn" else _DEFAULT[1]
+    if architecture in _ON_ENCODERS:
+        options = {**_DEFAULT[1], **options}
     stride = _STRIDES.get(architecture, _STRIDE)
     if config.chips.size % stride:
         below = config.chips.size // stride * stride or stride

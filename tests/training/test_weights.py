@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from agriseg.errors import OptionError
+from agriseg.labels import open_material
 from agriseg.legend import Legend
 from agriseg.models import BandInput, ModelCard, build_network, save_model
+from agriseg.training.card import draft_card
+from agriseg.training.config import read_config
 from agriseg.training.weights import base_card, start_weights
 from tests.support import LEGEND
 from tests.training.conftest import TINY
@@ -181,3 +184,23 @@ def test_what_is_not_there_is_told() -> None:
         base_card("nowhere.safetensors")
     with pytest.raises(OptionError, match="cannot be had from torchgeo"):
         start_weights(build_network(card_of("red")), card_of("red"), "ResNet18_Weights.NOTHING")
+
+
+def test_options_left_out_are_those_of_the_start_or_the_default(
+    make_config: Callable[..., Path],
+) -> None:
+    def drafted(**model: object) -> Mapping[str, object]:
+        path = make_config(model={"options": None, **model})
+        config = read_config(path)
+        found = open_material(config.data, config.legend, base=path.parent)
+        return draft_card(config, found.codes, found.scenes, path.parent).options
+
+    assert drafted() == {"encoder_name": "resnet18"}
+    assert drafted(architecture="fcn") == {}
+    paired = {"encoder_name": "resnet18", "band_pairs": True}
+    assert drafted(options={"band_pairs": True}) == paired
+    base = card_of("red", "nir")
+    folder = make_config().parent
+    save_model(folder / "base.safetensors", base, build_network(base).state_dict())
+    found = drafted(init="base.safetensors", options={"band_pairs": True})
+    assert found == {**TINY, "band_pairs": True}
