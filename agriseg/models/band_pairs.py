@@ -3,6 +3,10 @@
 A network that has to learn what a vegetation index is needs many examples, and then knows it for
 the light that it saw. Handed to it as inputs, indices shorten training and carry over to other
 fields (Milioto et al. 2018, Real-time semantic segmentation of crop and weed, ICRA).
+
+A plain (a - b) / (a + b) is mostly noise where little light comes from, in the gaps between crumbs
+of soil. A constant in the denominator mends that, as in the soil-adjusted vegetation index (Huete
+1988, Remote Sens. Environ. 25).
 """
 
 from __future__ import annotations
@@ -14,14 +18,14 @@ from agriseg.models.card import ModelCard
 
 __all__ = ["WithPairs"]
 
-_LEAST = 0.01
-"""Of the mean of two bands: what a sum of dark pixels is at least."""
-_SPREAD = 0.2
-"""About the standard deviation of a normalised difference in a field."""
+_ADJUSTED = 0.5
+"""The constant in the denominator, as a share of the mean of both bands together."""
+_SPREAD = 0.15
+"""About the standard deviation of such a difference in a field."""
 
 
 class WithPairs(nn.Module):
-    """A network that also sees (a - b) / (a + b) of each pair of bands in `card.pairs`.
+    """A network that also sees (a - b) / (a + b + L) of each pair of bands in `card.pairs`.
 
     Each depends on its pixel alone, so that chips leave no seams. A missing band holds its mean,
     and what is said of it is then a matter of the other one.
@@ -35,7 +39,7 @@ class WithPairs(nn.Module):
     second: Tensor
     means: Tensor
     stds: Tensor
-    least: Tensor
+    adjusted: Tensor
 
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
@@ -43,10 +47,10 @@ class WithPairs(nn.Module):
         first, second = (torch.tensor(one) for one in zip(*card.pairs, strict=True))
         means = torch.from_numpy(card.means).float().reshape(1, -1, 1, 1)
         stds = torch.from_numpy(card.stds).float().reshape(1, -1, 1, 1)
-        least = (means[:, first] + means[:, second]).abs() * _LEAST
+        adjusted = (means[:, first] + means[:, second]).abs() * _ADJUSTED
         for name, value in (
             ("first", first), ("second", second), ("means", means), ("stds", stds),
-            ("least", least.clamp_min(1e-6)),
+            ("adjusted", adjusted.clamp_min(1e-6)),
         ):  # fmt: skip
             self.register_buffer(name, value, persistent=False)
 
@@ -55,6 +59,6 @@ class WithPairs(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             band = (x.float() * self.stds + self.means).clamp_min(0)
             a, b = band[:, self.first], band[:, self.second]
-            pairs = (a - b) / torch.maximum(a + b, self.least) / _SPREAD
+            pairs = (a - b) / (a + b + self.adjusted) / _SPREAD
         logits: Tensor = self.network(torch.cat([x, pairs.to(x.dtype)], 1))
         return logits

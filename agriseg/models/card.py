@@ -209,7 +209,7 @@ class ModelCard:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Places of the bands whose normalised differences the network also takes.
+        """Places of the bands whose differences the network also takes.
 
         With the option `band_pairs`, each band and the next, and the last and the first.
         """

@@ -73,7 +73,7 @@ class ModelConfig(_Strict):
         architecture: As in a model card: unet, unet++, deeplabv3+, fpn, fcn, or a dotted path; by
             default that of the model in `init`, or unet.
         options: Of the architecture, such as `encoder_name`; what is left out is as in the model of
-            `init`, or the default. `band_pairs: true` adds normalised differences of bands.
+            `init`, or the default. `band_pairs: true` adds soil-adjusted differences of bands.
         init: "none"; "imagenet", which downloads; the name of torchgeo's weights; or the name of a
             shipped model or a file: a model of agriseg's, which is trained further, or weights of
             its encoder. A path starts where those of data do.

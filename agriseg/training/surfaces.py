@@ -24,7 +24,7 @@ _WARMTH = {"coastal": -1.0, "blue": -1.0, "yellow": 0.5, "red": 1.0}
 _GREENNESS = {"green": 1.0}
 # Largest standard deviation of each, over the chip as a whole and from spot to spot.
 _CHIP = (0.4, 0.15, 0.02)
-_SPOTS = (0.5, 0.15, 0.025)
+_SPOTS = (0.5, 0.15, 0.05)
 _GRAINS_PX = (1, 2, 4, 8, 16)
 _SHARP = 4.0  # how flat stones lie against each other, where they do
 # The sky's light against that of sun and sky together, and how bright it is on leaves at most, as a

@@ -50,14 +50,14 @@ def test_a_card_tells_the_inputs() -> None:
     assert three.inputs[3:] == ("red/green", "green/blue", "blue/red")
 
 
-def test_pairs_are_normalised_differences_of_reflectance() -> None:
+def test_pairs_are_soil_adjusted_differences_of_reflectance() -> None:
     card = card_of("red", "nir", band_pairs=True)
     red, nir = torch.rand(2, 1, 8, 9) * 0.5 + 0.01
     bands = torch.stack([red, nir], 1)
     x = (bands - torch.tensor([0.1, 0.2])[:, None, None]) / 0.05
     found = WithPairs(Seen(), card)(x)
     torch.testing.assert_close(found[:, :2], x)
-    torch.testing.assert_close(found[:, 2], (red - nir) / (red + nir) / 0.2)
+    torch.testing.assert_close(found[:, 2], (red - nir) / (red + nir + 0.15) / 0.15)
 
 
 def test_black_pixels_have_no_difference() -> None:
