@@ -103,7 +103,8 @@ def _gsd(card: ModelCard, scene: Scene, gsd: float | None, ignore: bool) -> list
             raise ModelError(f"{words}; {_gsd_fix(gsd, low, high)}")
         # A rounded GSD on the limit itself is within.
         if not low * 0.999 <= gsd <= high * 1.001:
-            notes.append(f"{words}: expect a somewhat worse map")
+            better = f"; --gsd {_middle(low, high)} resamples to its range" if gsd < low else ""
+            notes.append(f"{words}: expect a somewhat worse map{better}")
     notes.append(f"plants of about {_length(_PLANT_PIXELS * gsd)} across, or larger, can be seen")
     return notes
 
@@ -111,8 +112,12 @@ def _gsd(card: ModelCard, scene: Scene, gsd: float | None, ignore: bool) -> list
 def _gsd_fix(gsd: float, low: float, high: float) -> str:
     go_on = "go on all the same with --ignore-gsd"
     if gsd < low:
-        return f"resample to its range with --gsd {(low * high) ** 0.5:.3g}, or {go_on}"
+        return f"resample to its range with --gsd {_middle(low, high)}, or {go_on}"
     return f"use a model for coarser pixels, or finer images, or {go_on}"
+
+
+def _middle(low: float, high: float) -> str:
+    return f"{(low * high) ** 0.5:.3g}"
 
 
 def _radiometry(card: ModelCard, scene: Scene) -> list[str]:

@@ -80,7 +80,8 @@ def evaluate_part(
     material = part_of(plan.material, plan.survey, plan.split, "validation")
     some = _some(material.scenes)
     notes: tuple[str, ...] = ()
-    fitting = tuple(_at_fitting_gsd(one, card) for one in some)
+    asked = plan.config.chips.gsd_range_m
+    fitting = tuple(_at_fitting_gsd(one, card, asked) for one in some)
     moved = sum(one is not other for one, other in zip(some, fitting, strict=True))
     if moved:
         notes = (f"{moved} of the scenes were brought to the model's pixel sizes",)
@@ -112,12 +113,21 @@ def _some(scenes: tuple[LabelledScene, ...]) -> tuple[LabelledScene, ...]:
     return tuple(scenes[int((k + 0.5) * len(scenes) / count)] for k in range(count))
 
 
-def _at_fitting_gsd(one: LabelledScene, card: ModelCard) -> LabelledScene:
-    """The scene, or where its pixels are far from those of the chips, with pixels like those."""
+def _at_fitting_gsd(
+    one: LabelledScene, card: ModelCard, asked: tuple[float, float] | None
+) -> LabelledScene:
+    """The scene with pixels as the network saw them, or itself where they are near enough.
+
+    Args:
+        one: The scene.
+        card: Of the model.
+        asked: To which pixel sizes the configuration had chips resampled, if to any.
+    """
     if card.gsd_m is None or one.gsd_m is None:
         return one
-    low, high = card.gsd_m
-    if low / GSD_FACTOR <= one.gsd_m <= high * GSD_FACTOR:
+    low, high = asked or card.gsd_m
+    room = 1.001 if asked else GSD_FACTOR  # chips of their own size vary by the scale they draw
+    if low / room <= one.gsd_m <= high * room:
         return one
     return at_gsd((one,), min(max(one.gsd_m, low), high))[0]
 

@@ -57,6 +57,13 @@ def test_gsd_far_outside_is_refused(make_card, make_scene, gsd_m, words):
     assert "somewhat worse" in check_fit(card, scene, ignore_gsd=True)[0]
 
 
+def test_pixels_a_little_too_small_are_told_with_a_remedy(make_card, make_scene):
+    notes = check_fit(make_card(gsd_m=(0.01, 0.04)), make_scene(*BANDS, gsd_m=0.007))
+    assert "somewhat worse map; --gsd 0.02 resamples to its range" in notes[0]
+    notes = check_fit(make_card(gsd_m=(0.01, 0.04)), make_scene(*BANDS, gsd_m=0.06))
+    assert notes[0].endswith("somewhat worse map")
+
+
 @pytest.mark.parametrize(
     ("gsd_m", "noted"), [(0.0051, True), (0.01, False), (0.04, False), (0.079, True)]
 )

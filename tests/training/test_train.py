@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 import torch
 from safetensors.torch import load_file
 
@@ -59,6 +60,19 @@ def test_a_model_is_learned_and_segments(make_config: Make, tmp_path: Path) -> N
     assert list((tmp_path / "out" / "tensorboard").iterdir())
     run = agriseg.segment(tmp_path / "scene0.tif", tmp_path / "map", model=model)
     assert run.classes.exists()
+
+
+def test_scores_are_those_of_the_pixel_size_that_was_asked_for(
+    make_config: Make, tmp_path: Path
+) -> None:
+    """Chips of 3 cm from scenes of 2 cm: the network knows nothing of pixels of 2 cm."""
+    path = make_config(chips={"gsd_m": 0.03}, learn={"steps": 2})
+    card = read_card(agriseg.train(path, tmp_path / "out"))
+    validation = card.scores["validation"]
+    with rasterio.open(tmp_path / "scene0.tif") as dataset:
+        whole = dataset.width * dataset.height
+    assert validation["scenes"] == 1
+    assert 0.3 * whole < validation["pixels"] < 0.5 * whole
 
 
 def test_killed_at_any_moment_it_comes_to_the_same_weights(
