@@ -115,7 +115,7 @@ def test_differences_of_bands_stay_exact() -> None:
         ]
         for operation in reversed(found)
     }
-    assert before["Divide"] == ["Subtract", "Maximum"]
+    assert before["Divide"] == ["Subtract", "Add"]
     assert before["Convolution"][0] == "FakeQuantize"
 
 
