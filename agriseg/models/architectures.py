@@ -259,6 +259,6 @@ ARCHITECTURES: dict[str, Callable[..., torch.nn.Module]] = {
 
 Each is called with `in_channels`, `classes` and the card's options. An outsider's network needs no
 entry: its dotted path in the card does. The option `band_pairs` is not handed on: with true, any
-network gets the soil-adjusted differences of neighbouring bands as further input channels
+network gets the soil-adjusted differences of its bands as further input channels
 (`agriseg.models.band_pairs`).
 """

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
+from itertools import combinations
 from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
@@ -211,12 +212,12 @@ class ModelCard:
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Places of the bands whose differences the network also takes.
 
-        With the option `band_pairs`, each band and the next, and the last and the first.
+        With the option `band_pairs`, each band with each other: whichever of them a camera has,
+        none of its pairs is missing.
         """
-        many = len(self.bands)
-        if self.options.get("band_pairs") is not True or many < 2:
+        if self.options.get("band_pairs") is not True:
             return ()
-        return tuple((k, (k + 1) % many) for k in range(many if many > 2 else 1))
+        return tuple(combinations(range(len(self.bands)), 2))
 
     @property
     def inputs(self) -> tuple[str, ...]:

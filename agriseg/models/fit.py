@@ -100,24 +100,25 @@ def _gsd(card: ModelCard, scene: Scene, gsd: float | None, ignore: bool) -> list
             f"model {card.name!r} was made for {_span(card.gsd_m)}"
         )
         if not low / GSD_FACTOR <= gsd <= high * GSD_FACTOR and not ignore:
-            raise ModelError(f"{words}; {_gsd_fix(gsd, low, high)}")
+            raise ModelError(f"{words}; {_gsd_fix(gsd, low)}")
         # A rounded GSD on the limit itself is within.
         if not low * 0.999 <= gsd <= high * 1.001:
-            better = f"; --gsd {_middle(low, high)} resamples to its range" if gsd < low else ""
+            better = f"; --gsd {_finest(low)} resamples to its range" if gsd < low else ""
             notes.append(f"{words}: expect a somewhat worse map{better}")
     notes.append(f"plants of about {_length(_PLANT_PIXELS * gsd)} across, or larger, can be seen")
     return notes
 
 
-def _gsd_fix(gsd: float, low: float, high: float) -> str:
+def _gsd_fix(gsd: float, low: float) -> str:
     go_on = "go on all the same with --ignore-gsd"
     if gsd < low:
-        return f"resample to its range with --gsd {_middle(low, high)}, or {go_on}"
+        return f"resample to its range with --gsd {_finest(low)}, or {go_on}"
     return f"use a model for coarser pixels, or finer images, or {go_on}"
 
 
-def _middle(low: float, high: float) -> str:
-    return f"{(low * high) ** 0.5:.3g}"
+def _finest(low: float) -> str:
+    """The pixels within the range in which most is left to see."""
+    return f"{low:.4g}"
 
 
 def _radiometry(card: ModelCard, scene: Scene) -> list[str]:

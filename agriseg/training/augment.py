@@ -77,6 +77,7 @@ class Augment(nn.Module):
     """
 
     dropout: Tensor
+    cameras: Tensor
 
     def __init__(
         self,
@@ -90,7 +91,9 @@ class Augment(nn.Module):
         super().__init__()
         self._config, self._size = config, size
         self.normalise = normalise
-        dropout = _dropout(config.band_dropout, optional, roles)
+        cameras = _cameras(config.cameras, optional, roles)
+        self.register_buffer("cameras", cameras, persistent=False)
+        dropout = _dropout(0.0 if len(cameras) else config.band_dropout, optional, roles)
         self._drops = bool(dropout.any())
         self.register_buffer("dropout", dropout, persistent=False)
         surfaces: list[nn.Module] = []
@@ -137,7 +140,18 @@ class Augment(nn.Module):
             chance = torch.rand(present.shape, device=present.device)
             left = present & (chance >= self.dropout)
             present = torch.where(left.any(1, keepdim=True), left, present)
+        if len(self.cameras):
+            present = self._of_a_camera(present)
         return {"image": self.normalise(image, valid, present), "codes": codes}
+
+    def _of_a_camera(self, present: Tensor) -> Tensor:
+        """Which bands (n, bands) a camera would have that has no others than these."""
+        fits = (present[:, None] | ~self.cameras).all(2).float()
+        # The last is the scene's own, where no other fits.
+        weights = torch.cat([fits, (fits.sum(1, keepdim=True) == 0).float()], 1)
+        drawn = torch.multinomial(weights, 1)[:, 0]
+        whole = torch.ones_like(self.cameras[:1])
+        return present & torch.cat([self.cameras, whole])[drawn]
 
     def _move(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Turned, mirrored and scaled pixels, valid mask (n, 1, h, w) and codes."""
@@ -204,6 +218,28 @@ def _dropout(asked: float | Mapping[str, float], optional: Tensor, roles: Sequen
     else:
         shares = torch.full(optional.shape, float(asked))
     return shares.masked_fill(~optional, 0.0)
+
+
+def _cameras(asked: Sequence[str], optional: Tensor, roles: Sequence[str]) -> Tensor:
+    """(cameras, bands) True where a camera has the band."""
+    rows = []
+    for text in asked:
+        names = [name.strip() for name in text.split(",")]
+        for name in names:
+            if name not in roles:
+                raise OptionError(
+                    f"augment.cameras: {name!r} in {text!r} is no band of the model; "
+                    f"{nearest(name, roles)}"
+                )
+        has = torch.tensor([role in names for role in roles])
+        missing = [role for role, lacks in zip(roles, ~has & ~optional, strict=False) if lacks]
+        if missing:
+            raise OptionError(
+                f"augment.cameras: {text!r} lacks {missing[0]}, without which the model takes no "
+                f"scene; add it, or make it optional in bands: {missing[0]}?"
+            )
+        rows.append(has)
+    return torch.stack(rows) if rows else torch.zeros(0, len(optional), dtype=torch.bool)
 
 
 class _Light(K.IntensityAugmentationBase2D):

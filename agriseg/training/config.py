@@ -140,6 +140,9 @@ class AugmentConfig(_Strict):
             other exposure, white balance, tone curve, colour and sharpness.
         band_dropout: How often each band that may be missing is left out: one number for all, or
             one by role.
+        cameras: Instead of that: cameras by their bands, such as `["red,green,blue", "red,nir"]`.
+            A chip keeps the bands of one that its scene's camera could have been; what stands twice
+            comes twice as often. Where none fits, it keeps all.
     """
 
     turns: bool = True
@@ -155,12 +158,15 @@ class AugmentConfig(_Strict):
     gloss: dict[str, Share] = Field(default_factory=dict)
     photo: Share = 0.0
     band_dropout: Share | dict[str, Share] = 0.2
+    cameras: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check(self) -> AugmentConfig:
         low, high = self.scale
         if not 0.1 <= low <= 1 <= high <= 10:
             raise ValueError(f"scale is {self.scale}; expected are 0.1 to 1 and 1 to 10")
+        if self.cameras and "band_dropout" in self.model_fields_set and self.band_dropout:
+            raise ValueError("cameras and band_dropout both say which bands are left out; give one")
         return self
 
 

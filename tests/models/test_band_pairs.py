@@ -47,7 +47,8 @@ def test_a_card_tells_the_inputs() -> None:
     assert card_of("red", band_pairs=True).inputs == ("red",)
     assert card_of("red", "nir", band_pairs=True).inputs == ("red", "nir", "red/nir")
     three = card_of("red", "green", "blue", band_pairs=True)
-    assert three.inputs[3:] == ("red/green", "green/blue", "blue/red")
+    assert three.inputs[3:] == ("red/green", "red/blue", "green/blue")
+    assert len(card_of("red", "green", "blue", "rededge", "nir", band_pairs=True).pairs) == 10
 
 
 def test_pairs_are_soil_adjusted_differences_of_reflectance() -> None:
@@ -64,6 +65,20 @@ def test_black_pixels_have_no_difference() -> None:
     card = card_of("red", "nir", band_pairs=True)
     black = torch.tensor([-0.1 / 0.05, -0.2 / 0.05]).reshape(1, 2, 1, 1)
     assert WithPairs(Seen(), card)(black)[0, 2].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_of_a_missing_band_no_difference_says_anything() -> None:
+    """Whatever the others hold. On other chips of the batch it may be there."""
+    card = card_of("red", "green", "nir", band_pairs=True)
+    x = torch.rand(2, 3, 8, 9) + 0.1
+    x[1, 1] = 0
+    found = WithPairs(Seen(), card)(x)
+    pairs = dict(zip(card.inputs[3:], found[1, 3:], strict=True))
+    assert not pairs["red/green"].any()
+    assert not pairs["green/nir"].any()
+    assert pairs["red/nir"].all()
+    torch.testing.assert_close(found[0], WithPairs(Seen(), card)(x[:1])[0])
+    assert found[0, 3:].abs().amax((1, 2)).all()
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -95,12 +110,18 @@ def test_another_value_is_refused() -> None:
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_a_stored_model_predicts_as_the_network(tmp_path: Path, engine: str) -> None:
+@pytest.mark.parametrize("missing", [None, 1, 2])
+def test_a_stored_model_predicts_as_the_network(
+    tmp_path: Path, engine: str, missing: int | None
+) -> None:
+    """Also where a band is missing, which engines must see as the network does."""
     torch.manual_seed(2)
     card = replace(card_of("red", "green", "nir"), options=SMALL, stride=8)
     network = build_network(card).eval()
     path = save_model(tmp_path / "pairs.safetensors", card, network.state_dict())
     reflectance = torch.rand(2, 3, 64, 64) * 0.4
+    if missing is not None:
+        reflectance[:, missing] = float(card.means[missing])
     x = (reflectance - torch.from_numpy(card.means)[:, None, None]) / 0.05
     with torch.inference_mode():
         expected = network(x).softmax(1)

@@ -45,7 +45,7 @@ def test_missing_optional_bands_are_noted(make_card, make_scene):
 @pytest.mark.parametrize(
     ("gsd_m", "words"),
     [
-        (0.0049, r"4\.9 mm across.*1 cm to 4 cm.*--gsd 0\.02.*--ignore-gsd"),
+        (0.0049, r"4\.9 mm across.*1 cm to 4 cm.*--gsd 0\.01.*--ignore-gsd"),
         (0.081, r"8\.1 cm across.*finer images.*--ignore-gsd"),
     ],
 )
@@ -59,7 +59,7 @@ def test_gsd_far_outside_is_refused(make_card, make_scene, gsd_m, words):
 
 def test_pixels_a_little_too_small_are_told_with_a_remedy(make_card, make_scene):
     notes = check_fit(make_card(gsd_m=(0.01, 0.04)), make_scene(*BANDS, gsd_m=0.007))
-    assert "somewhat worse map; --gsd 0.02 resamples to its range" in notes[0]
+    assert "somewhat worse map; --gsd 0.01 resamples to its range" in notes[0]
     notes = check_fit(make_card(gsd_m=(0.01, 0.04)), make_scene(*BANDS, gsd_m=0.06))
     assert notes[0].endswith("somewhat worse map")
 

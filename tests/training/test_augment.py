@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from agriseg.errors import OptionError
 from agriseg.labels import IGNORE
 from agriseg.models import BandInput, ModelCard
 from agriseg.models.inputs import network_input
@@ -117,6 +118,48 @@ def test_the_last_band_is_not_left_out() -> None:
     given = batch()
     given["present"] = torch.tensor([[False, True]] * 4)
     assert augment(band_dropout=1.0)(given)["image"][:, 1].any()
+
+
+def with_cameras(*cameras: str, optional: tuple[bool, ...] = (False, True, True)) -> Augment:
+    config = AugmentConfig(**{**STILL, "cameras": list(cameras)})
+    normalise = Normalise(torch.tensor([0.2, 0.4, 0.6]), torch.tensor([0.1, 0.5, 0.3]))
+    return Augment(config, SIZE, normalise, torch.tensor(optional), ["red", "green", "nir"])
+
+
+def test_chips_keep_the_bands_of_a_camera_that_theirs_could_have_been() -> None:
+    torch.manual_seed(0)
+    many = 400
+    given = {
+        "image": torch.rand(many, 3, SIZE, SIZE),
+        "valid": torch.ones(many, SIZE, SIZE, dtype=torch.bool),
+        "codes": torch.zeros(many, SIZE, SIZE, dtype=torch.uint8),
+        "present": torch.tensor([[True, True, True], [True, True, False]]).repeat(many // 2, 1),
+        "picture": torch.zeros(many, dtype=torch.bool),
+        "zoom": torch.ones(many),
+    }
+    change = with_cameras("red,nir", "red,green", "red, nir")
+    kept = change(given)["image"].abs().amax((2, 3)) > 0
+    all_bands, no_nir = kept[::2].tolist(), kept[1::2].tolist()
+    assert {tuple(row) for row in all_bands} == {(True, False, True), (True, True, False)}
+    assert 100 < sum(row[2] for row in all_bands) < 165, "two of three"
+    assert {tuple(row) for row in no_nir} == {(True, True, False)}
+
+
+def test_a_chip_that_no_camera_fits_keeps_all_its_bands() -> None:
+    given = batch()
+    given["image"] = torch.rand(4, 3, SIZE, SIZE)
+    given["present"] = torch.tensor([[True, True, False]] * 4)
+    kept = with_cameras("red,nir")(given)["image"].abs().amax((2, 3)) > 0
+    assert kept.tolist() == [[True, True, False]] * 4
+
+
+def test_cameras_have_bands_of_the_model_and_those_it_needs() -> None:
+    with pytest.raises(OptionError, match=r"'ni' in 'red,ni' is no band of the model; .*nir"):
+        with_cameras("red,ni")
+    with pytest.raises(OptionError, match=r"'green,nir' lacks red, without which .* red\?"):
+        with_cameras("green,nir")
+    with pytest.raises(ValueError, match="cameras and band_dropout both say"):
+        AugmentConfig(cameras=["red,nir"], band_dropout=0.3)
 
 
 @pytest.mark.parametrize(
