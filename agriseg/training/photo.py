@@ -2,8 +2,9 @@
 
 A camera sets the exposure and the white balance by what it sees, light is scattered in its lens,
 what is too bright is cut off, a tone curve (about the power 1 / 2.2 of sRGB) takes the rest to 8
-bits, colours are made stronger and edges sharper, and JPEG keeps colour in half the resolution. A
-model that has seen only calibrated reflectance is lost in such pictures.
+bits, colours are made stronger and edges sharper, and JPEG keeps colour in half the resolution,
+with the noise of the sensor in blotches. A model that has seen only calibrated reflectance is lost
+in such pictures.
 
 Pictures among the training scenes stay as they are: developed twice, little is left of them.
 """
@@ -14,6 +15,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
@@ -31,6 +33,7 @@ _EXPONENT = (0.35, 0.85)
 _SATURATION = (0.5, 1.6)
 _SHARPNESS = (-0.7, 1.3)
 _SOFT_COLOR_PX, _EDGE_PX = 1.5, 1.0
+_BLOTCHES = 0.05  # largest standard deviation of the noise that JPEG leaves of colours
 _SMALLEST = 1e-4
 
 
@@ -100,14 +103,26 @@ class Photo(nn.Module):
         """Stronger or weaker colours, in half the resolution at times; sharper or softer edges."""
         number, like = len(coded), coded.new_empty(0)
         seen = self._seen(present).to(coded.dtype)
-        grey = (coded * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
-        color = coded - grey
+
+        def mean(planes: Tensor) -> Tensor:
+            return (planes * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
+
+        grey = mean(coded)
+        noise = _half_size_noise(coded) * _between(0.0, _BLOTCHES, (number, 1, 1, 1), like)
+        color = coded - grey + noise - mean(noise)
         half = torch.rand(number, 1, 1, 1, device=coded.device) < 0.5
         color = torch.where(half, _blurred(color, _SOFT_COLOR_PX), color)
         edge = grey - _blurred(grey, _EDGE_PX)
         shape = (number, 1, 1, 1)
         grey = grey + edge * _between(*_SHARPNESS, shape, like)
         return grey + color * _between(*_SATURATION, shape, like, logarithmic=True)
+
+
+def _half_size_noise(like: Tensor) -> Tensor:
+    """Noise in half the resolution of (n, bands, h, w)."""
+    number, bands, height, width = like.shape
+    small = like.new_empty(number, bands, -(-height // 2), -(-width // 2)).normal_()
+    return F.interpolate(small, scale_factor=2.0, mode="bilinear")[..., :height, :width]
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
