@@ -85,6 +85,15 @@ def evaluate(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    into_card: Annotated[
+        str | None,
+        typer.Option(
+            "--into-card",
+            help="Keep the scores in the card of the file MODEL, under this name of the data.",
+            metavar="NAME",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     chip: opt.Chip = None,
     overlap: opt.Overlap = None,
     batch: Annotated[
@@ -136,7 +145,7 @@ def evaluate(
     """
     from agriseg.cli.evaluation_table import Watching, print_evaluation
     from agriseg.evaluation import evaluate as run_evaluate
-    from agriseg.evaluation.store import save_calibrated
+    from agriseg.evaluation.store import save_calibrated, save_scores
 
     watcher = None if quiet else Watching()
     try:
@@ -169,19 +178,20 @@ def evaluate(
     finally:
         if watcher is not None:
             watcher.close()
+    kept: list[str] = []
     fault: AgrisegError | None = None
-    if calibrated is not None:
-        try:
-            save_calibrated(model, found, calibrated)
-        except AgrisegError as error:
-            # What was measured is told all the same.
-            fault, calibrated = error, None
+    try:
+        if into_card is not None:
+            kept.append(str(save_scores(model, found, into_card)))
+        if calibrated is not None:
+            kept.append(str(save_calibrated(model, found, calibrated)))
+    except AgrisegError as error:
+        fault = error  # what was measured is told all the same
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     elif not quiet:
         written = [] if out is None else [f"{out}/evaluation.json", "evaluation.png"]
-        written += [] if calibrated is None else [calibrated]
-        print_evaluation(found, written)
+        print_evaluation(found, [*written, *kept])
     if fault is not None:
         raise fault
 

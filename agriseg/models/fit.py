@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agriseg.errors import BandError, ModelError
+from agriseg.models.baseline import BASELINE
 from agriseg.models.card import ModelCard
 
 if TYPE_CHECKING:
@@ -113,7 +114,10 @@ def _gsd_fix(gsd: float, low: float) -> str:
     go_on = "go on all the same with --ignore-gsd"
     if gsd < low:
         return f"resample to its range with --gsd {_finest(low)}, or {go_on}"
-    return f"use a model for coarser pixels, or finer images, or {go_on}"
+    return (
+        f"use a model for coarser pixels ({BASELINE} tells vegetation from soil at any size), or "
+        f"finer images, or {go_on}"
+    )
 
 
 def _finest(low: float) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from agriseg.errors import AgrisegError, OutputError
 from agriseg.evaluation import Evaluation, evaluate, fit_temperature
 from agriseg.evaluation.grids import at_gsd
-from agriseg.evaluation.measures import number
+from agriseg.evaluation.store import card_scores
 from agriseg.labels import LabelledScene, Material, part_of
 from agriseg.models import ModelCard, read_weights, save_model
 from agriseg.models.fit import GSD_FACTOR
@@ -100,7 +100,7 @@ def evaluate_part(
                 f"whole scenes could not be evaluated: {error}",
             ),
         )
-    scores = {**card.scores, "validation": _plain(found)}
+    scores = {**card.scores, "validation": card_scores(found)}
     card = replace(card, scores=scores)
     save_model(path, card, read_weights(path, card))
     return card, found, notes
@@ -130,29 +130,6 @@ def _at_fitting_gsd(
     if low / room <= one.gsd_m <= high * room:
         return one
     return at_gsd((one,), min(max(one.gsd_m, low), high))[0]
-
-
-def _plain(found: Evaluation) -> dict[str, Any]:
-    """What the card says of it."""
-    iou, mean = found.measures["iou"], found.measures["mean_iou"]
-    ends = zip(iou.low, iou.high, strict=True)
-    each = [[_short(low), _short(high)] for low, high in ends]
-    values = {"mean": _short(mean.value), **{k: _short(v) for k, v in found.iou.items()}}
-    return {
-        "iou": values,
-        "iou_95": {
-            "mean": [_short(mean.low), _short(mean.high)],
-            **dict(zip(found.names, each, strict=True)),
-        },
-        "intervals_over": found.unit.words,
-        "scenes": len(found.scenes),
-        "pixels": found.pixels.labelled,
-    }
-
-
-def _short(value: Any) -> float | None:
-    plain = None if value is None else number(float(value))
-    return None if plain is None else round(plain, 4)
 
 
 class _Told:

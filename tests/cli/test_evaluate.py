@@ -82,10 +82,11 @@ def test_two_models_and_a_series(config: Path) -> None:
         assert words in done.stdout, done.stdout
 
 
-def test_what_was_measured_is_told_where_the_temperature_cannot_be_kept(config: Path) -> None:
+@pytest.mark.parametrize("option", ["--save-calibrated", "--into-card"])
+def test_what_was_measured_is_told_where_it_cannot_be_kept(config: Path, option: str) -> None:
     done = agriseg(
         *("evaluate", "index-baseline", config, "--map", "vegetation=plant", "-q", "--json"),
-        *("--save-calibrated", config.with_name("new.safetensors")),
+        *(option, config.with_name("new.safetensors")),
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

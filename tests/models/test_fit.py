@@ -46,7 +46,7 @@ def test_missing_optional_bands_are_noted(make_card, make_scene):
     ("gsd_m", "words"),
     [
         (0.0049, r"4\.9 mm across.*1 cm to 4 cm.*--gsd 0\.01.*--ignore-gsd"),
-        (0.081, r"8\.1 cm across.*finer images.*--ignore-gsd"),
+        (0.081, r"8\.1 cm across.*index-baseline.*finer images.*--ignore-gsd"),
     ],
 )
 def test_gsd_far_outside_is_refused(make_card, make_scene, gsd_m, words):
