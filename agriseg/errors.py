@@ -4,29 +4,34 @@ Every message says what was found, what was expected, and what to do. The comman
 one line and exits with code 2; a traceback means a fault of agriseg's own.
 
     AgrisegError
+    ├── BatchError       some of many scenes could not be segmented; exit code 1
     ├── InputError       a raster, or the set of rasters, cannot be used
     │   ├── BandError    a band is missing, unnamed or named twice
     │   └── ReadError    pixels of a window could not be read
     ├── LabelError       labels cannot be used, or do not fit the scene or the legend
     ├── ModelError       a model file or card cannot be used, or does not fit the scene
     ├── OptionError      an option, or a combination of options, makes no sense
-    └── OutputError      the results cannot be written: folder, room on the disk, permissions
+    ├── OutputError      the results cannot be written: folder, room on the disk, permissions
+    └── WorkerError      workers, or their scheduler, cannot be reached, or died
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 __all__ = [
     "AgrisegError",
     "BandError",
+    "BatchError",
     "InputError",
     "LabelError",
     "ModelError",
     "OptionError",
     "OutputError",
     "ReadError",
+    "WorkerError",
     "nearest",
     "said_by",
     "shown",
@@ -41,6 +46,24 @@ class AgrisegError(Exception):
     """A fault that the user can mend; `str()` of it is one line for a person."""
 
     exit_code = 2
+
+
+class BatchError(AgrisegError):
+    """Some of many scenes could not be segmented; the others were.
+
+    Args:
+        message: For a person.
+        runs: What was segmented, runs in the order of the scenes.
+        failed: The error of each scene that was not, by its name.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, message: str, runs: Sequence[Any] = (), failed: Mapping[str, Exception] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.runs, self.failed = list(runs), dict(failed or {})
 
 
 class InputError(AgrisegError):
@@ -69,6 +92,10 @@ class OptionError(AgrisegError):
 
 class OutputError(AgrisegError):
     """The results cannot be written."""
+
+
+class WorkerError(AgrisegError):
+    """Workers, or their scheduler, cannot be reached, or died."""
 
 
 def said_by(error: object) -> str:

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
-from agriseg.errors import OptionError
-from agriseg.models import Predictor, default_model, load_model
+from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
+from agriseg.models import (
+    ModelReference,
+    Predictor,
+    default_model,
+    load_model,
+    numerics_of,
+)
+from agriseg.models.baseline import IndexBaseline
 from agriseg.pipeline import (
     Bench,
+    Failed,
     Job,
-    Progress,
+    Model,
     SegmentOptions,
+    Watcher,
     measure_job,
     prepare,
     reserve,
     run_job,
+    run_jobs,
 )
 from agriseg.raster import Inputs, Scene, SceneOptions, narrow, open_scene
 from agriseg.runs import Run
 
-__all__ = ["Listener", "SegmentKeywords", "bench", "segment"]
+if TYPE_CHECKING:
+    from agriseg.pipeline.cluster import DaskPool
+
+__all__ = ["SegmentKeywords", "bench", "segment"]
 
 
-class Listener(Progress, Protocol):
-    """Hears of each scene before it starts, and then how it gets on."""
-
-    def begin(self, job: Job) -> None:
-        """A scene is about to be segmented."""
-
-    def end(self, run: Run) -> None:
-        """Its results are there."""
+class _Silent:
+    def begin(self, job: Job) -> None: ...
+    def start(self, total_pixels: int, done_pixels: int) -> None: ...
+    def advance(self, pixels: int) -> None: ...
+    def assembling(self) -> None: ...
+    def end(self, run: Run) -> None: ...
+    def fail(self, failed: Failed) -> None: ...
 
 
 class ModelOptions(TypedDict, total=False):
@@ -71,7 +84,9 @@ def segment(
     out: str | Path,
     *,
     model: str | Path | Predictor | None = None,
-    listener: Listener | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    listener: Watcher | None = None,
     **options: Unpack[SegmentKeywords],
 ) -> Run | list[Run]:
     """Turn scenes into georeferenced class and confidence rasters, and polygons.
@@ -86,6 +101,10 @@ def segment(
         model: A model file, the name of a built-in model, or any object with the `Predictor`
             protocol; by default "crop-weed" where it is shipped, else "index-baseline": vegetation
             against soil from an index, which needs no training.
+        workers: So many processes on this machine share the work; None: none, it is done in this
+            one. The result is the same.
+        scheduler: Address of a Dask scheduler, whose workers do it. They must see inputs, model and
+            `out` under the same paths.
         listener: Hears of progress.
         **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
             mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
@@ -100,18 +119,54 @@ def segment(
 
     Raises:
         AgrisegError: Something the user can mend; raised before any work where it can be known.
+        BatchError: Some scenes of a list failed; it holds the runs of the others, which are done.
     """
-    many, jobs = _jobs(inputs, Path(out), model, options, "segment")
-    reserve(jobs)
-    runs = []
-    for job in jobs:
-        if listener:
-            listener.begin(job)
-        run = run_job(job, listener)
-        if listener:
-            listener.end(run)
-        runs.append(run)
-    return runs if many else runs[0]
+    watcher = listener or _Silent()
+    with _pool(workers, scheduler) as pool:
+        many, jobs = _jobs(inputs, Path(out), model, options, "segment")
+        reserve([job for job, _ in _good(jobs)])
+        done = run_jobs(jobs, pool, watcher) if pool else _one_by_one(jobs, watcher)
+        found = list(done)
+    failed = {one.name: one.error for one in found if isinstance(one, Failed)}
+    runs = {one.path: one for one in found if isinstance(one, Run)}
+    if failed and not many:
+        raise next(iter(failed.values()))
+    # They end in any order, and are given back in that of the scenes.
+    ordered = [runs[job.folder.path] for job, _ in _good(jobs) if job.folder.path in runs]
+    if failed:
+        raise BatchError(_words(failed, len(found)), ordered, failed)
+    return ordered if many else ordered[0]
+
+
+def _one_by_one(
+    jobs: Sequence[tuple[Job, Model] | Failed], watcher: Watcher
+) -> Iterator[Run | Failed]:
+    """Segment scenes in this process."""
+    for item in jobs:
+        if isinstance(item, Failed):
+            watcher.fail(item)
+            yield item
+            continue
+        job, _ = item
+        watcher.begin(job)
+        try:
+            run = run_job(job, watcher)
+        except AgrisegError as error:
+            failed = Failed(job.scene.name, error)
+            watcher.fail(failed)
+            yield failed
+            continue
+        watcher.end(run)
+        yield run
+
+
+def _words(failed: Mapping[str, Exception], scenes: int) -> str:
+    name, error = next(iter(failed.items()))
+    others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return (
+        f"{len(failed)} of {scenes} scenes could not be segmented: {name} ({said_by(error)})"
+        f"{others}; once that is mended, the same command does only what is missing"
+    )
 
 
 def bench(
@@ -134,8 +189,33 @@ def bench(
         AgrisegError: Something the user can mend.
     """
     many, jobs = _jobs(inputs, None, model, options, "bench")
-    found = [measure_job(job) for job in jobs]
+    for failed in jobs:
+        if isinstance(failed, Failed):
+            raise failed.error
+    found = [measure_job(job) for job, _ in _good(jobs)]
     return found if many else found[0]
+
+
+@contextmanager
+def _pool(workers: int | None, scheduler: str | None) -> Iterator[DaskPool | None]:
+    """Workers, if there are to be any."""
+    if workers is None and scheduler is None:
+        yield None
+        return
+    if workers is not None and scheduler is not None:
+        raise OptionError(
+            "--workers are processes on this machine, --scheduler has workers of its own; give one"
+        )
+    if workers is not None and workers < 1:
+        raise OptionError(f"--workers {workers}: give a whole number of 1 or more, or none")
+    from agriseg.pipeline.cluster import connected, local_workers
+
+    with local_workers(workers) if workers else connected(str(scheduler)) as pool:
+        yield pool
+
+
+def _good(jobs: Sequence[tuple[Job, Model] | Failed]) -> list[tuple[Job, Model]]:
+    return [item for item in jobs if not isinstance(item, Failed)]
 
 
 def _jobs(
@@ -144,7 +224,7 @@ def _jobs(
     model: str | Path | Predictor | None,
     options: SegmentKeywords,
     verb: str,
-) -> tuple[bool, list[Job]]:
+) -> tuple[bool, list[tuple[Job, Model] | Failed]]:
     """Whether a list was given, and what is to be done for each scene, all checked."""
     unknown = sorted(set(options) - SegmentKeywords.__optional_keys__)
     if unknown:
@@ -153,15 +233,47 @@ def _jobs(
     given = list(cast("Sequence[Inputs | Scene]", inputs)) if many else [cast("Inputs", inputs)]
     if not given:
         raise OptionError("no raster was given; name at least one")
-    predictor = _predictor(default_model() if model is None else model, options)
-    scenes = [_scene(one, options, alone=len(given) == 1) for one in given]
+    chosen = default_model() if model is None else model
+    predictor = _predictor(chosen, options)
     if out is None:  # nothing will be written: a place that nobody has
         out = Path(os.devnull).parent / f"agriseg-{uuid.uuid4()}"
-    else:
-        _refuse_same_folder(scenes, out)
     how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
+    jobs: list[tuple[Job, Model] | Failed] = []
     # Every scene is checked before the first is segmented.
-    return many, [prepare(scene, predictor, out / scene.name, how) for scene in scenes]
+    for one in given:
+        try:
+            scene = _scene(one, options, alone=len(given) == 1)
+            job = prepare(scene, predictor, out / scene.name, how)
+        except AgrisegError as error:
+            if len(given) == 1:
+                raise
+            jobs.append(Failed(_name(one), error))
+            continue
+        jobs.append((job, _sent(chosen, predictor, job, options)))
+    if verb == "segment":
+        _refuse_same_folder([job.scene for job, _ in _good(jobs)], out)
+    return many, jobs
+
+
+def _sent(
+    chosen: str | Path | Predictor, predictor: Predictor, job: Job, options: SegmentKeywords
+) -> Model:
+    """What a worker gets in place of a job's predictor."""
+    if not isinstance(chosen, str | Path) or isinstance(predictor, IndexBaseline):
+        return job.predictor
+    return ModelReference.to(
+        chosen,
+        predictor,
+        numerics_of(job.predictor),
+        threads=options.get("threads"),
+        trust=options.get("trust", False),
+    )
+
+
+def _name(given: Inputs | Scene) -> str:
+    if isinstance(given, Mapping):
+        return ", ".join(f"{role}={path}" for role, path in given.items())
+    return given.name if isinstance(given, Scene) else str(given)
 
 
 def _predictor(model: str | Path | Predictor, options: SegmentKeywords) -> Predictor:

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from agriseg.cli.bar import Bar, Speed
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
+from agriseg.errors import said_by
 from agriseg.models import about
-from agriseg.pipeline import Job, probe
+from agriseg.pipeline import Failed, Job, probe
 from agriseg.runs import Run
 
 __all__ = ["ConsoleListener"]
@@ -58,6 +59,10 @@ class ConsoleListener:
         pixels = estimate.predicted_pixels * len(missing) / job.plan.grid.rows
         memory = found.peak_bytes + estimate.memory_bytes
         return f"{time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of memory, "
+
+    def fail(self, failed: Failed) -> None:
+        """Say why a scene is not segmented."""
+        self._say(f"[red]failed[/red] {_safe(failed.name)}: {_safe(said_by(failed.error))}")
 
     def start(self, total_pixels: int, done_pixels: int) -> None:
         self._started, self._fresh_pixels = time.monotonic(), total_pixels - done_pixels

@@ -103,6 +103,20 @@ def segment(
         bool,
         typer.Option(help="Go on where an earlier run stopped.", rich_help_panel=_RUN),
     ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Share the work among so many processes on this machine.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Share it among the workers of this Dask scheduler.",
+            metavar="ADDRESS",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     date: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
     client: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
     farm: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
@@ -173,7 +187,15 @@ def segment(
     }
     listener = None if quiet else ConsoleListener()
     try:
-        runs = run_segment(opt.scenes_from(rasters), out, model=model, listener=listener, **asked)
+        runs = run_segment(
+            opt.scenes_from(rasters),
+            out,
+            model=model,
+            workers=workers,
+            scheduler=scheduler,
+            listener=listener,
+            **asked,
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None

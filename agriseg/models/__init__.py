@@ -30,6 +30,7 @@ from agriseg.models.predictor import (
     streams_for,
     streams_of,
 )
+from agriseg.models.reference import ModelReference
 from agriseg.models.shipped import default_model, known_models, shipped_models
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "BandInput",
     "IndexBaseline",
     "ModelCard",
+    "ModelReference",
     "Numerics",
     "Predictor",
     "TorchAccumulator",
