@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
 from agriseg.models import (
     ModelReference,
+    PackedModel,
     Predictor,
     default_model,
     load_model,
-    numerics_of,
 )
 from agriseg.models.baseline import IndexBaseline
 from agriseg.pipeline import (
@@ -124,30 +124,30 @@ def segment(
     watcher = listener or _Silent()
     with _pool(workers, scheduler) as pool:
         many, jobs = _jobs(inputs, Path(out), model, options, "segment")
-        reserve([job for job, _ in _good(jobs)])
-        done = run_jobs(jobs, pool, watcher) if pool else _one_by_one(jobs, watcher)
-        found = list(done)
+        good = [job for job in jobs if isinstance(job, Job)]
+        reserve(good)
+        if pool is None:
+            found = list(_one_by_one(jobs, watcher))
+        else:
+            found = list(run_jobs(_sent(jobs, model, options), pool, watcher))
     failed = {one.name: one.error for one in found if isinstance(one, Failed)}
     runs = {one.path: one for one in found if isinstance(one, Run)}
     if failed and not many:
         raise next(iter(failed.values()))
     # They end in any order, and are given back in that of the scenes.
-    ordered = [runs[job.folder.path] for job, _ in _good(jobs) if job.folder.path in runs]
+    ordered = [runs[job.folder.path] for job in good if job.folder.path in runs]
     if failed:
         raise BatchError(_words(failed, len(found)), ordered, failed)
     return ordered if many else ordered[0]
 
 
-def _one_by_one(
-    jobs: Sequence[tuple[Job, Model] | Failed], watcher: Watcher
-) -> Iterator[Run | Failed]:
+def _one_by_one(jobs: Sequence[Job | Failed], watcher: Watcher) -> Iterator[Run | Failed]:
     """Segment scenes in this process."""
-    for item in jobs:
-        if isinstance(item, Failed):
-            watcher.fail(item)
-            yield item
+    for job in jobs:
+        if isinstance(job, Failed):
+            watcher.fail(job)
+            yield job
             continue
-        job, _ = item
         watcher.begin(job)
         try:
             run = run_job(job, watcher)
@@ -189,10 +189,11 @@ def bench(
         AgrisegError: Something the user can mend.
     """
     many, jobs = _jobs(inputs, None, model, options, "bench")
-    for failed in jobs:
-        if isinstance(failed, Failed):
-            raise failed.error
-    found = [measure_job(job) for job, _ in _good(jobs)]
+    found = []
+    for job in jobs:
+        if isinstance(job, Failed):
+            raise job.error
+        found.append(measure_job(job))
     return found if many else found[0]
 
 
@@ -214,17 +215,13 @@ def _pool(workers: int | None, scheduler: str | None) -> Iterator[DaskPool | Non
         yield pool
 
 
-def _good(jobs: Sequence[tuple[Job, Model] | Failed]) -> list[tuple[Job, Model]]:
-    return [item for item in jobs if not isinstance(item, Failed)]
-
-
 def _jobs(
     inputs: Inputs | Scene | Sequence[Inputs | Scene],
     out: Path | None,
     model: str | Path | Predictor | None,
     options: SegmentKeywords,
     verb: str,
-) -> tuple[bool, list[tuple[Job, Model] | Failed]]:
+) -> tuple[bool, list[Job | Failed]]:
     """Whether a list was given, and what is to be done for each scene, all checked."""
     unknown = sorted(set(options) - SegmentKeywords.__optional_keys__)
     if unknown:
@@ -233,41 +230,44 @@ def _jobs(
     given = list(cast("Sequence[Inputs | Scene]", inputs)) if many else [cast("Inputs", inputs)]
     if not given:
         raise OptionError("no raster was given; name at least one")
-    chosen = default_model() if model is None else model
-    predictor = _predictor(chosen, options)
+    predictor = _predictor(_chosen(model), options)
     if out is None:  # nothing will be written: a place that nobody has
         out = Path(os.devnull).parent / f"agriseg-{uuid.uuid4()}"
     how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
-    jobs: list[tuple[Job, Model] | Failed] = []
+    jobs: list[Job | Failed] = []
     # Every scene is checked before the first is segmented.
     for one in given:
         try:
             scene = _scene(one, options, alone=len(given) == 1)
-            job = prepare(scene, predictor, out / scene.name, how)
+            jobs.append(prepare(scene, predictor, out / scene.name, how))
         except AgrisegError as error:
             if len(given) == 1:
                 raise
             jobs.append(Failed(_name(one), error))
-            continue
-        jobs.append((job, _sent(chosen, predictor, job, options)))
     if verb == "segment":
-        _refuse_same_folder([job.scene for job, _ in _good(jobs)], out)
+        _refuse_same_folder([job.scene for job in jobs if isinstance(job, Job)], out)
     return many, jobs
 
 
+def _chosen(model: str | Path | Predictor | None) -> str | Path | Predictor:
+    return default_model() if model is None else model
+
+
 def _sent(
-    chosen: str | Path | Predictor, predictor: Predictor, job: Job, options: SegmentKeywords
-) -> Model:
-    """What a worker gets in place of a job's predictor."""
-    if not isinstance(chosen, str | Path) or isinstance(predictor, IndexBaseline):
-        return job.predictor
-    return ModelReference.to(
-        chosen,
-        predictor,
-        numerics_of(job.predictor),
-        threads=options.get("threads"),
-        trust=options.get("trust", False),
-    )
+    jobs: Sequence[Job | Failed],
+    model: str | Path | Predictor | None,
+    options: SegmentKeywords,
+) -> Iterator[tuple[Job, Model] | Failed]:
+    """Each job with what a worker gets in place of its predictor."""
+    chosen = _chosen(model)
+    for job in jobs:
+        if isinstance(job, Failed):
+            yield job
+        elif not isinstance(chosen, str | Path) or isinstance(job.predictor, IndexBaseline):
+            yield job, PackedModel.of(job.predictor)
+        else:
+            threads, trust = options.get("threads"), options.get("trust", False)
+            yield job, ModelReference.to(chosen, job.predictor, threads=threads, trust=trust)
 
 
 def _name(given: Inputs | Scene) -> str:

@@ -30,7 +30,7 @@ from agriseg.models.predictor import (
     streams_for,
     streams_of,
 )
-from agriseg.models.reference import ModelReference
+from agriseg.models.reference import ModelReference, PackedModel
 from agriseg.models.shipped import default_model, known_models, shipped_models
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "ModelCard",
     "ModelReference",
     "Numerics",
+    "PackedModel",
     "Predictor",
     "TorchAccumulator",
     "TorchPredictor",

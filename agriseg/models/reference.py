@@ -1,18 +1,21 @@
-"""A model that a worker loads by itself: its name, and what it must come to."""
+"""What is sent to workers in place of a predictor: a name to load it by, or itself in bytes."""
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from agriseg.errors import ModelError
+from agriseg.errors import ModelError, OptionError, said_by
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics
 from agriseg.models.file import load_model
-from agriseg.models.predictor import Predictor, fingerprint_of
+from agriseg.models.predictor import Predictor, fingerprint_of, numerics_of
 
-__all__ = ["ModelReference"]
+__all__ = ["ModelReference", "PackedModel"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,6 @@ class ModelReference:
         cls,
         model: str | Path,
         predictor: Predictor,
-        numerics: str,
         *,
         threads: int | None = None,
         trust: bool = False,
@@ -48,7 +50,9 @@ class ModelReference:
         """To a model that was loaded here, so that others load it to the same end."""
         path = Path(model)
         name = str(path.absolute()) if path.exists() else str(model)
-        return cls(name, predictor.card, fingerprint_of(predictor), numerics, threads, trust)
+        return cls(
+            name, predictor.card, fingerprint_of(predictor), numerics_of(predictor), threads, trust
+        )
 
     def load(self) -> Predictor:
         """The predictor; loaded once in a process, which keeps one model at a time.
@@ -56,11 +60,7 @@ class ModelReference:
         Raises:
             ModelError: It cannot be loaded, is another one, or this machine computes otherwise.
         """
-        with _LOADING:
-            if self not in _LOADED:
-                _LOADED.clear()
-                _LOADED[self] = self._load()
-            return _LOADED[self]
+        return _kept(self, self._load)
 
     def _load(self) -> Predictor:
         options = Numerics.options(self.numerics)
@@ -73,5 +73,55 @@ class ModelReference:
         return predictor
 
 
+@dataclass(frozen=True)
+class PackedModel:
+    """An object of anybody's, pickled: it travels with each task, and is unpacked once a process.
+
+    Args:
+        card: Its card.
+        digest: Of its bytes.
+        packed: Its bytes.
+    """
+
+    card: ModelCard
+    digest: str
+    packed: bytes = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> PackedModel:
+        """Pack a predictor.
+
+        Raises:
+            OptionError: It cannot be pickled.
+        """
+        import cloudpickle  # type: ignore[import-untyped]
+
+        try:
+            packed = cloudpickle.dumps(predictor)
+        except Exception as error:
+            kind = type(predictor).__name__
+            raise OptionError(
+                f"the model, a {kind}, cannot be sent to workers ({said_by(error)}); save it as a "
+                "model file with save_model, or run without workers"
+            ) from error
+        return cls(predictor.card, hashlib.sha256(packed).hexdigest(), packed)
+
+    def load(self) -> Predictor:
+        """The predictor, the same one for all tasks of a process.
+
+        What is unpacked comes from the client of this worker, whose code runs here as it is.
+        """
+        return _kept(self, lambda: pickle.loads(self.packed))
+
+
+def _kept(key: ModelReference | PackedModel, load: Callable[[], Predictor]) -> Predictor:
+    """What was loaded for a key; one is kept at a time."""
+    with _LOADING:
+        if key not in _LOADED:
+            _LOADED.clear()
+            _LOADED[key] = load()
+        return _LOADED[key]
+
+
 _LOADING = threading.Lock()
-_LOADED: dict[ModelReference, Predictor] = {}
+_LOADED: dict[ModelReference | PackedModel, Predictor] = {}

@@ -14,11 +14,10 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agriseg.errors import OptionError, WorkerError, said_by
+from agriseg.errors import WorkerError, said_by
 from agriseg.machine import memory_bytes
-from agriseg.models import ModelReference
 from agriseg.pipeline.many import Advance, Done
-from agriseg.pipeline.tasks import Model, predict_rows
+from agriseg.pipeline.tasks import predict_rows
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -66,19 +65,6 @@ class DaskPool:
         if "dashboard" not in self._client.scheduler_info()["services"]:
             return None
         return str(self._client.dashboard_link)
-
-    def put(self, model: Model) -> Any:
-        if isinstance(model, ModelReference):
-            return model
-        try:
-            # Once to a worker, not with every task.
-            return self._client.scatter(model, hash=False)
-        except Exception as error:
-            kind = type(model).__name__
-            raise OptionError(
-                f"the model, a {kind}, cannot be sent to workers ({said_by(error)}); save it as a "
-                "model file with save_model, or run without workers"
-            ) from error
 
     def submit(self, task: int, work: Callable[..., Any], *args: Any) -> None:
         extra = {"report": _Report(self._topic, task)} if work is predict_rows else {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
-from agriseg.errors import AgrisegError, WorkerError
+from agriseg.errors import AgrisegError
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import Begun, Progress, begin, end, quiet
 from agriseg.pipeline.tasks import Model, bare, finish_scene, predict_rows
@@ -58,9 +58,6 @@ class Pool(Protocol):
     def workers(self) -> int:
         """How many tasks are worked on at a time."""
 
-    def put(self, model: Model) -> Any:
-        """What stands for a model in the arguments of `submit`."""
-
     def submit(self, task: int, work: Any, *args: Any) -> None:
         """Have `work` done on `args`."""
 
@@ -91,7 +88,7 @@ class _Scene:
 
     job: Job
     begun: Begun
-    model: Any
+    model: Model
     sent: Job
     waiting: deque[Swath] = field(default_factory=deque)
     under_way: int = 0
@@ -161,9 +158,7 @@ class _Queue:
             if isinstance(begun, Run):
                 self._watcher.end(begun)
                 return (begun,)
-            scene = _Scene(job, begun, self._pool.put(model), bare(job))
-        except WorkerError:
-            raise
+            scene = _Scene(job, begun, model, bare(job))
         except Exception as error:
             return (self._failed(job, error),)
         if begun.missing:

@@ -12,15 +12,15 @@ from typing import Any
 from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.errors import ModelError
-from agriseg.models import ModelReference, Predictor, adapt, make_ready, numerics_of
+from agriseg.models import ModelReference, PackedModel, Predictor, adapt, make_ready, numerics_of
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import predict_swath, put_together
 from agriseg.tiling import Plan, Swath
 
 __all__ = ["Model", "bare", "finish_scene", "predict_rows"]
 
-Model = ModelReference | Predictor
-"""What a task predicts with: a model that the worker loads, or an object that came along."""
+Model = ModelReference | PackedModel
+"""What a task predicts with: a model that the worker loads, or an object that comes along."""
 
 _EVERY_S = 0.5
 # A worker with several threads is sent several tasks, and each would take all of its processors.
@@ -61,8 +61,8 @@ def finish_scene(job: Job, model: Model, earlier: Mapping[str, Any] | None) -> d
 
 
 def _predictor(job: Job, model: Model) -> Predictor:
-    if not isinstance(model, ModelReference):
-        return model
+    if isinstance(model, PackedModel):
+        return model.load()  # the client has adapted it to the scene
     predictor = adapt(model.load(), job.scene)
     make_ready(predictor)
     found = numerics_of(predictor)

@@ -14,6 +14,7 @@ import pytest
 
 import agriseg
 from agriseg.errors import InputError, WorkerError
+from agriseg.models import PackedModel
 from agriseg.pipeline import Failed, Job, SegmentOptions, prepare, reserve, run_jobs
 from agriseg.pipeline.many import Advance, Done
 from agriseg.pipeline.tasks import bare, predict_rows
@@ -36,9 +37,6 @@ class Shuffled:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-
-    def put(self, model: Any) -> Any:
-        return model
 
     def submit(self, task: int, work: Any, *args: Any) -> None:
         self.sent[task] = (work, *args)
@@ -103,7 +101,7 @@ def jobs_of(rasters: list[Path], out: Path, **options: Any) -> list[tuple[Job, A
         prepare(agriseg.open_scene(p, bands="red"), Smooth(), out / p.stem, how) for p in rasters
     ]
     reserve(jobs)
-    return [(job, job.predictor) for job in jobs]
+    return [(job, PackedModel.of(job.predictor)) for job in jobs]
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -207,7 +205,7 @@ def test_tasks_are_small_whatever_the_plan(rasters: list[Path], tmp_path: Path) 
     plan = Plan.even(grid, 10_000)
     large = Job(**{**{name: getattr(job, name) for name in job.__dataclass_fields__}, "plan": plan})
     assert len(pickle.dumps(large)) > 50_000
-    assert len(pickle.dumps((bare(large), job.predictor, plan.swaths[-1]))) < 10_000
+    assert len(pickle.dumps((bare(large), PackedModel.of(job.predictor), plan.swaths[-1]))) < 10_000
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 40, 1000])
