@@ -32,7 +32,7 @@ from agriseg.raster.sample import sample_values
 from agriseg.raster.scene import FACTS, Scene
 from agriseg.raster.source import Source, inspect
 
-__all__ = ["Inputs", "SceneOptions", "narrow", "open_scene", "parse_bands"]
+__all__ = ["Inputs", "SceneOptions", "common_stem", "narrow", "open_scene", "parse_bands"]
 
 Said = Sequence[str] | Mapping[str, int] | str
 PathLike = str | os.PathLike[str]
@@ -213,7 +213,7 @@ def _find(
         files = {role: str(path) for role, path in given.items()}
         if not files:
             raise OptionError("no file is given; a scene needs one for each band: red=R.tif ...")
-        stem = _common_stem(list(files.values()))
+        stem = common_stem(list(files.values()))
         return (*_by_role(files, said, preset, nodata), stem)
     path = str(given)
     if not path.strip():
@@ -261,7 +261,8 @@ def _by_role(
     return sources, decisions
 
 
-def _common_stem(paths: list[str]) -> str:
+def common_stem(paths: Sequence[str]) -> str:
+    """What a scene of one file a band is called: what their names share, else their folder."""
     stems = [Path(path).stem for path in paths]
     letters = zip(*stems, strict=False)
     common = "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, letters))
