@@ -84,7 +84,8 @@ def find_sources(
       on as they are.
     - **Paths by role**, as a mapping or as `red=R.tif` `nir=N.tif` among the texts: one scene.
     - **A pattern** that no shell has spelt out: `flights/*.tif`, `flights/**/ortho.tif`. A folder
-      that it matches is taken as one that is given, but passed over where it holds no rasters.
+      that it matches is one scene or several as a folder in a folder is (see there), and passed
+      over where it holds no rasters.
     - **A folder** with rasters right in it is one scene where they have one band each, and a scene
       a file where they have many. Pictures in 8 bits beside bands that tell their roles are
       previews. Up to twelve headers are read to know. A folder with both kinds, or with scenes and

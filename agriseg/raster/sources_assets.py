@@ -135,6 +135,8 @@ def _band(key: str, levels: Sequence[Mapping[str, Any]]) -> _Band:
     offset = own.get("offset", _first(levels, "raster:offset"))
     scaling = (float(1 if scale is None else scale), float(0 if offset is None else offset))
     nodata = _first(levels, "nodata")
+    # The same object each time, because no nan equals another.
+    nodata = math.nan if str(nodata).lower() == "nan" else nodata
     gsd = _first(levels, "gsd", "spatial_resolution", "raster:spatial_resolution")
     pixel = asset.get("proj:transform")
     if pixel:

@@ -176,13 +176,17 @@ def _told_apart(scenes: Sequence[Found], keys: Mapping[int, str]) -> dict[int, t
     for index in keys:
         groups.setdefault("\0".join(map(_folded, scenes[index].parts)), []).append(index)
     parts = {index: scenes[index].parts for index in keys}
-    for index in (index for group in groups.values() if len(group) > 1 for index in group):
-        path = scenes[index].inputs
-        ending = os.path.splitext(path)[1] if isinstance(path, str) else ""
-        if ending:
-            *outer, last = parts[index]
-            parts[index] = (*outer, f"{last}-{ending[1:]}")
+    for group in groups.values():
+        endings = {index: _ending(scenes[index].inputs) for index in group}
+        if len(set(endings.values())) > 1:
+            for index, ending in endings.items():
+                *outer, last = parts[index]
+                parts[index] = (*outer, f"{last}-{ending}" if ending else last)
     return parts
+
+
+def _ending(inputs: Given) -> str:
+    return os.path.splitext(inputs)[1][1:].lower() if isinstance(inputs, str) else ""
 
 
 def _clashes(names: Mapping[int, str], taken: set[str]) -> list[int]:

@@ -35,10 +35,11 @@ def stac_sources(path: str) -> list[Found]:
     Raises:
         InputError: It is not such a file, or an item tells no bands or contradicts itself.
     """
-    return [_scene(item, path, where) for item, where in _items(path)]
+    return [_scene(item, own, path, where) for item, own, where in _items(path)]
 
 
-def _items(path: str) -> Iterator[tuple[Item, str]]:
+def _items(path: str) -> Iterator[tuple[Item, str | None, str]]:
+    """Items, the addresses that they give as their own, and where they stand."""
     # Loaded here, since a run without a catalogue does without.
     import pystac
 
@@ -57,11 +58,22 @@ def _items(path: str) -> Iterator[tuple[Item, str]]:
     for number, feature in enumerate(features, 1):
         where = path if kind == "Feature" else f"{path} item {number}"
         try:
-            yield pystac.Item.from_dict(feature, preserve_dict=False), where
-        except (pystac.STACError, ValueError, TypeError, KeyError, AttributeError) as error:
+            # As it is written: pystac lets a relative one start at the working directory.
+            links = {link["rel"]: link["href"] for link in feature.get("links", ())}
+            item = pystac.Item.from_dict(feature, preserve_dict=False)
+        except _faults() as error:
             raise InputError(
                 f"{where} is no STAC item ({type(error).__name__}: {said_by(error)}); {_NEEDED}"
             ) from error
+        yield item, links.get("self"), where
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What pystac raises of an item that is none: it takes it to be well-formed."""
+    from pystac import STACError
+    from pystac.errors import STACTypeError
+
+    return (STACError, STACTypeError, ValueError, TypeError, KeyError, AttributeError)
 
 
 def _json(path: str) -> Any:
@@ -78,27 +90,26 @@ def _json(path: str) -> Any:
         raise InputError(f"{path} is not JSON ({said_by(error)}); {_NEEDED}") from error
 
 
-def _scene(item: Item, path: str, where: str) -> Found:
+def _scene(item: Item, own: str | None, path: str, where: str) -> Found:
     where = f"{where} ({item.id})"
     try:
         choice = choose(item.assets, item.properties)
+        folder = os.path.dirname(path)
+        files = {role: _href(href, own, folder) for role, href in choice.files.items()}
+        date = item.datetime or item.common_metadata.start_datetime
     except AgrisegError as error:
         raise type(error)(f"{where}: {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{where}: what it says of its bands is not as STAC has it ({said_by(error)}); mend it"
+            f"{where}: its bands, files or dates are not as STAC has them ({said_by(error)}); mend "
+            "the item"
         ) from error
-    own = item.get_self_href()
-    folder = os.path.dirname(path)
-    files = {role: _href(href, own, folder) for role, href in choice.files.items()}
     options = _options(choice)
-    date = item.datetime or item.common_metadata.start_datetime
     if date is not None:
         options["about"] = {"date": date.date().isoformat()}
     words: Sequence[str] = [word for word in (item.collection_id, item.id) if word]
     parts = tuple(_UNFIT.sub("-", str(word)) for word in words) or ("scene",)
-    inputs = files.get("", files)
-    return Found(inputs, where, parts, options=options, stated=True)
+    return Found(files.get("", files), where, parts, options=options, stated=True)
 
 
 def _options(choice: Choice) -> dict[str, Any]:
