@@ -18,7 +18,7 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "OutputError",
     "ReadError",
     "WorkerError",
+    "meant_by",
     "nearest",
     "said_by",
     "shown",
@@ -40,6 +41,8 @@ __all__ = [
 
 # Of a value or a key that is repeated in a message.
 _MOST_SHOWN = 60
+# Between senser for sensor (0.83), and farmer for farm (0.80), which is another word.
+_NEAR = 0.82
 
 
 class AgrisegError(Exception):
@@ -109,6 +112,29 @@ def nearest(key: object, possible: Iterable[str]) -> str:
     folded = {one.casefold(): one for one in names}
     near = difflib.get_close_matches(str(key).casefold(), list(folded), n=1, cutoff=0.5)
     return f"did you mean {folded[near[0]]}?" if near else f"possible are {', '.join(names)}"
+
+
+def meant_by(word: str, known: Collection[str]) -> str | None:
+    """The known word of which `word` is a slip of the pen, as growthstage is; None if it is not.
+
+    A word with a number (field2) or a known one in it (field_id) is one of its own, and so is one
+    as far away as farmer is from farm.
+    """
+    letters = word.replace("_", "")
+    if word in known:
+        return None
+    for one in known:
+        plain = one.replace("_", "")
+        if letters == plain:
+            return one
+        if any(map(str.isdigit, letters)) or one in word.split("_"):
+            continue
+        if abs(len(letters) - len(plain)) > 2 or letters[0] != plain[0]:
+            continue
+        ratio = difflib.SequenceMatcher(None, letters, plain).ratio()
+        if ratio >= _NEAR or sorted(letters) == sorted(plain):
+            return one
+    return None
 
 
 def shown(value: object) -> str:

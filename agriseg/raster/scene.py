@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FACTS", "Pixels", "Scene"]
 
 FACTS = ("date", "client", "farm", "field", "crop", "growth_stage")
-"""What a user may say about a scene; it travels into every output."""
+"""What users say about a scene, beside facts of their own; it travels into every output."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Scene:
         geobox: The grid on which pixels are read; bands on other grids are resampled to it.
         radiometry: How numbers become reflectance.
         masks: What hides pixels beyond the bands' own nodata.
-        about: Facts from the user (`FACTS`).
+        about: Facts from the user (`FACTS`, and others).
     """
 
     name: str

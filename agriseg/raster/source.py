@@ -21,7 +21,15 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from agriseg.errors import InputError
 from agriseg.geobox import GeoBox
 
-__all__ = ["READ_FAULTS", "Source", "inspect", "open_raster", "read_bands", "read_error"]
+__all__ = [
+    "READ_FAULTS",
+    "Source",
+    "inspect",
+    "is_local",
+    "open_raster",
+    "read_bands",
+    "read_error",
+]
 
 READ_FAULTS: tuple[type[Exception], ...] = (RasterioError, CPLE_BaseError)
 """What rasterio raises where GDAL fails."""
@@ -119,9 +127,9 @@ def open_raster(path: str) -> Iterator[Any]:
 
 def _why_not(path: str, error: Exception) -> str:
     local = Path(path)
-    if _is_local(path) and not local.exists():
+    if is_local(path) and not local.exists():
         return f"{path}: there is no such file; check the path"
-    if _is_local(path) and local.is_dir():
+    if is_local(path) and local.is_dir():
         return f"{path} is a folder, and GDAL knows no raster in it; give a raster file"
     if path.lower().endswith((".safetensors", ".onnx")):
         return f"{path} is a model, no raster; give the raster first, and the model with --model"
@@ -223,7 +231,7 @@ def _refuse_unusable(source: Source) -> None:
     if source.driver == "VRT":
         # GDAL opens a mosaic whose parts are gone, and fails where the first of them is read.
         for part in source.files:
-            if _is_local(part) and not Path(part).exists():
+            if is_local(part) and not Path(part).exists():
                 raise InputError(
                     f"{source.path} is a virtual raster made of other files, and {part} is "
                     "missing; bring it back, or make the virtual raster anew"
@@ -248,7 +256,7 @@ def _refuse_false_degrees(source: Source) -> None:
             )
 
 
-def _is_local(path: str) -> bool:
+def is_local(path: str) -> bool:
     """Whether GDAL takes it for the path of a file here: no address, no XML, no driver's words."""
     return not path.lstrip().startswith(("/vsi", "<")) and not _PREFIX.match(path)
 
