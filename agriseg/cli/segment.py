@@ -188,7 +188,7 @@ def segment(
     listener = None if quiet else ConsoleListener()
     try:
         runs = run_segment(
-            opt.scenes_from(rasters),
+            rasters[0] if len(rasters) == 1 else rasters,
             out,
             model=model,
             workers=workers,

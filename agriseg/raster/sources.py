@@ -16,10 +16,10 @@ from agriseg.raster.sources_names import Found, found, key_of, name_all, without
 from agriseg.raster.sources_stac import stac_sources
 from agriseg.raster.sources_table import table_sources
 
-__all__ = ["Source", "find_sources"]
+__all__ = ["CATALOGUES", "TABLES", "Source", "find_sources"]
 
-_TABLES = (".csv", ".tsv")
-_CATALOGUES = (".json", ".geojson")
+TABLES = (".csv", ".tsv")
+CATALOGUES = (".json", ".geojson")
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,8 @@ def _in_text(text: str) -> Iterator[Found]:
 
 def _in_file(path: str, root: str | None) -> Iterable[Found]:
     ending = os.path.splitext(path)[1].lower()
-    if ending in _TABLES:
+    if ending in TABLES:
         return table_sources(path)
-    if ending in _CATALOGUES:
+    if ending in CATALOGUES:
         return stac_sources(path)
     return [found(path, path, root=root)]
