@@ -117,6 +117,15 @@ def segment(
             rich_help_panel=_RUN,
         ),
     ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="What may be taken on this machine. Default: all there is.",
+            metavar="GB",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     date: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
     client: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
     farm: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
@@ -193,6 +202,7 @@ def segment(
             model=model,
             workers=workers,
             scheduler=scheduler,
+            memory_limit_gb=memory_limit,
             listener=listener,
             **asked,
         )
@@ -202,6 +212,8 @@ def segment(
     finally:
         if listener:
             listener.close()
+    if listener and isinstance(runs, list) and len(runs) > 1:
+        listener.all_done(runs, out)
     if as_json:
         many = runs if isinstance(runs, list) else [runs]
         print(json.dumps([{"folder": str(run.path), **run.record} for run in many], indent=2))

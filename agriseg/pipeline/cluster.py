@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ class DaskPool:
     @property
     def dashboard(self) -> str | None:
         """Where to look on, if the scheduler can show it."""
-        if "dashboard" not in self._client.scheduler_info()["services"]:
+        if find_spec("bokeh") is None:
             return None
         return str(self._client.dashboard_link)
 

@@ -72,6 +72,9 @@ class Pool(Protocol):
 class Watcher(Progress, Protocol):
     """Hears of each scene; several may be under way, whose pixels count together."""
 
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None:
+        """So many scenes come, to so many workers; at this address one can look on."""
+
     def begin(self, job: Job) -> None:
         """A scene is about to be segmented."""
 

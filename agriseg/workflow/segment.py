@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
+from agriseg.machine import memory_bytes
 from agriseg.models import IndexBaseline, ModelReference, PackedModel, Predictor
-from agriseg.pipeline import Failed, Job, Model, Watcher, reserve, run_job, run_jobs
+from agriseg.pipeline import Failed, Job, Model, Watcher, probe, reserve, run_job, run_jobs
 from agriseg.runs import Run
 from agriseg.runs.batch import BATCH_FILE, Batch
 from agriseg.workflow.jobs import Given, SegmentKeywords, chosen_model, jobs_for
@@ -21,6 +22,7 @@ __all__ = ["segment"]
 
 
 class _Silent:
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
     def begin(self, job: Job) -> None: ...
     def start(self, total_pixels: int, done_pixels: int) -> None: ...
     def advance(self, pixels: int) -> None: ...
@@ -36,6 +38,7 @@ def segment(
     model: str | Path | Predictor | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    memory_limit_gb: float | None = None,
     listener: Watcher | None = None,
     **options: Unpack[SegmentKeywords],
 ) -> Run | list[Run]:
@@ -58,6 +61,8 @@ def segment(
             one. The result is the same.
         scheduler: Address of a Dask scheduler, whose workers do it. They must see inputs, model and
             `out` under the same paths.
+        memory_limit_gb: What this process and workers on this machine may take together; by
+            default the machine's memory. There are fewer workers where these would take more.
         listener: Hears of progress.
         **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
             mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
@@ -81,10 +86,13 @@ def segment(
     if len(jobs) > 1 or (many and (folder / BATCH_FILE).exists()):
         batch = Batch(folder, [_name(job) for job in jobs], keys)
     watcher = listener or _Silent()
-    with _pool(workers, scheduler) as pool:
+    count = _bearable(workers, jobs, memory_limit_gb)
+    with _pool(count, scheduler) as pool:
         if pool is None:
+            watcher.plan(len(jobs), None, None)
             done = _one_by_one(jobs, watcher)
         else:
+            watcher.plan(len(jobs), pool.workers, pool.dashboard)
             done = run_jobs(_sent(jobs, model, options), pool, watcher)
         found = _noted(done, batch)
     # They end in any order, and are given back in that of the scenes.
@@ -145,6 +153,32 @@ def _words(failed: Mapping[str, Exception], scenes: int) -> str:
         f"{len(failed)} of {scenes} scenes could not be segmented: {name} ({said_by(error)})"
         f"{others}; once that is mended, the same command does only what is missing"
     )
+
+
+def _bearable(
+    workers: int | None, jobs: Sequence[Job | Failed], limit_gb: float | None
+) -> int | None:
+    """As many of the workers as memory bears.
+
+    Raises:
+        OptionError: It bears none.
+    """
+    if workers is None and limit_gb is None:
+        return workers
+    if limit_gb is not None and not limit_gb > 0:
+        raise OptionError(f"--memory-limit {limit_gb:g}: give gigabytes, more than 0")
+    waiting = [job for job in jobs if isinstance(job, Job) and not job.is_finished]
+    if not waiting:
+        return workers
+    largest = max(waiting, key=lambda job: job.estimate().memory_bytes)
+    each = probe(largest).peak_bytes + largest.estimate().memory_bytes
+    limit = memory_bytes() if limit_gb is None else int(limit_gb * 1e9)
+    if limit_gb is not None and limit < each:
+        raise OptionError(
+            f"--memory-limit {limit_gb:g}: {largest.scene.name} takes about {each / 1e9:.1f} GB "
+            "in one process; give that much, or a smaller --chip, or fewer --threads"
+        )
+    return None if workers is None else max(min(workers, limit // each), min(workers, 1))
 
 
 @contextmanager

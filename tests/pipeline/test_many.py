@@ -66,6 +66,8 @@ class Heard:
     done: int = 0
     names: list[str] = field(default_factory=list)
 
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
+
     def begin(self, job: Job) -> None:
         self.names.append(f"begin {job.scene.name}")
 
