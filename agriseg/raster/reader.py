@@ -21,7 +21,7 @@ from agriseg.raster.resample import Axis, resample
 from agriseg.raster.scene import Pixels, Scene
 from agriseg.raster.source import READ_FAULTS, open_raster, read_bands, read_error
 
-__all__ = ["SceneReader", "apart_words", "crs_words", "grid_axes", "mask_axes"]
+__all__ = ["ABSURD", "SceneReader", "apart_words", "crs_words", "grid_axes", "mask_axes"]
 
 # Bytes of source pixels held at once where a finer source is averaged down.
 _STRIP_BYTES = 64 << 20
@@ -31,7 +31,7 @@ _STRIP_BYTES = 64 << 20
 _PATCH = 128
 # No light is measured in such numbers: they stand for missing pixels, declared or not, and one of
 # them in a chip would drown the rest of it in a network.
-_ABSURD = 1e30
+ABSURD = 1e30
 
 
 def grid_axes(target: GeoBox, source: GeoBox, path: str) -> tuple[Axis, Axis]:
@@ -147,7 +147,7 @@ class _File:
                 data += self._offset
             if raw.dtype.kind == "f":
                 # NaN compares as False.
-                valid &= (np.abs(data) < _ABSURD).all(axis=0)
+                valid &= (np.abs(data) < ABSURD).all(axis=0)
         return data, valid
 
     def _read_resampled(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -27,7 +27,7 @@ from agriseg.raster.source import (
 )
 from agriseg.threads import cores, in_threads
 
-__all__ = ["sample_pixels", "sample_values"]
+__all__ = ["sample_pixels", "sample_values", "sample_windows"]
 
 _T = TypeVar("_T")
 
@@ -144,11 +144,10 @@ def sample_pixels(
     Raises:
         ReadError: No pixel that was tried can be read.
     """
-    box = scene.geobox
-    spread = list(_lattice(box, _blocks(scene, keys), max_pixels))
-    tries = [spread]
-    if box.width * box.height <= max_pixels:
-        tries.insert(0, [box.window])
+    box, blocks = scene.geobox, _blocks(scene, keys)
+    tries = [sample_windows(box, blocks, max_pixels)]
+    if tries[0] == [box.window]:  # where that cannot be read, perhaps a part of it can
+        tries.append(list(_lattice(box, blocks, max_pixels)))
     found: list[Pixels] = []
     faults: list[ReadError] = []
     for windows in tries:
@@ -165,6 +164,19 @@ def sample_pixels(
         np.concatenate([part.data.reshape(len(keys), -1, 1) for part in found], axis=1),
         np.concatenate([part.valid.reshape(-1, 1) for part in found]),
     )
+
+
+def sample_windows(box: GeoBox, block: tuple[int, int], max_pixels: int) -> list[Window]:
+    """The windows that `sample_pixels` looks at first: the whole, or some spread over it.
+
+    Args:
+        box: The grid.
+        block: Rows and columns of the blocks in which its pixels are stored.
+        max_pixels: About how many pixels at most.
+    """
+    if box.width * box.height <= max_pixels:
+        return [box.window]
+    return list(_lattice(box, block, max_pixels))
 
 
 def _blocks(scene: Scene, keys: Sequence[str | Band]) -> tuple[int, int]:

@@ -233,13 +233,8 @@ class Ledger:
         return [line for file in files for line in json.loads(file.read_text())]
 
     def _write(self, path: Path, finished: FinishedRows, valid: NDArray[np.bool_]) -> None:
-        planes = [finished.classes[None], finished.confidence[None]]
-        if finished.probabilities is not None:
-            planes.append(finished.probabilities)
-        stack = np.concatenate(planes)
-        stack[:, ~valid] = NODATA
         _traced(path).unlink(missing_ok=True)
-        write_rows(path, stack)
+        write_rows(path, finished.planes(valid))
 
     def _body_is_empty(self, row: int) -> bool:
         return self.grid.body(row) is None

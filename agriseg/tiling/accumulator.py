@@ -64,6 +64,15 @@ class FinishedRows:
     confidence: NDArray[np.uint8]
     probabilities: NDArray[np.uint8] | None = None
 
+    def planes(self, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """All of them as one (2 or 2 + classes, height, width), `NODATA` where not `valid`."""
+        planes = [self.classes[None], self.confidence[None]]
+        if self.probabilities is not None:
+            planes.append(self.probabilities)
+        stack = np.concatenate(planes)
+        stack[:, ~valid] = NODATA
+        return stack
+
 
 class Accumulator(Protocol):
     """Merges chips of one swath, chip row by chip row, each from left to right.
