@@ -7,6 +7,7 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
     ├── InputError       a raster, or the set of rasters, cannot be used
     │   ├── BandError    a band is missing, unnamed or named twice
     │   └── ReadError    pixels of a window could not be read
+    │       └── RemoteReadError    ... of a file behind a network, even after several tries
     ├── LabelError       labels cannot be used, or do not fit the scene or the legend
     ├── ModelError       a model file or card cannot be used, or does not fit the scene
     ├── OptionError      an option, or a combination of options, makes no sense
@@ -16,6 +17,7 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "OptionError",
     "OutputError",
     "ReadError",
+    "RemoteReadError",
     "nearest",
+    "redacted",
     "said_by",
     "shown",
 ]
@@ -36,11 +40,24 @@ __all__ = [
 # Of a value or a key that is repeated in a message.
 _MOST_SHOWN = 60
 
+# user:password@ of an address.
+_USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]+@")
+# The query of an address, up to where the sentence goes on.
+_QUERY = re.compile(
+    r"((?:\w\w+://|/vsi\w+)[^\s?\"'<>]*)\?[^\s\"'<>]*?(?=[:;,.)\]]*(?:[\s\"'<>]|$))"
+)
+
 
 class AgrisegError(Exception):
-    """A fault that the user can mend; `str()` of it is one line for a person."""
+    """A fault that the user can mend; `str()` of it is one line for a person.
+
+    What an address in it says to a server only (`redacted`) is left out.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class InputError(AgrisegError):
@@ -53,6 +70,10 @@ class BandError(InputError):
 
 class ReadError(InputError):
     """Pixels could not be read; the message names the file and the window."""
+
+
+class RemoteReadError(ReadError):
+    """Pixels could not be read over a network; they may be there the next time."""
 
 
 class LabelError(AgrisegError):
@@ -69,6 +90,16 @@ class OptionError(AgrisegError):
 
 class OutputError(AgrisegError):
     """The results cannot be written."""
+
+
+def redacted(text: str) -> str:
+    """A text without the queries and passwords of the addresses in it.
+
+    The query of a signed address (S3, Azure SAS, ...) is a key to the file for whoever reads it.
+    """
+    if "?" not in text and "@" not in text:
+        return text
+    return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def said_by(error: object) -> str:
