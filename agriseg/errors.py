@@ -8,6 +8,7 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
     ├── InputError       a raster, or the set of rasters, cannot be used
     │   ├── BandError    a band is missing, unnamed or named twice
     │   └── ReadError    pixels of a window could not be read
+    │       └── RemoteReadError    ... of a file behind a network, even after several tries
     ├── LabelError       labels cannot be used, or do not fit the scene or the legend
     ├── ModelError       a model file or card cannot be used, or does not fit the scene
     ├── OptionError      an option, or a combination of options, makes no sense
@@ -18,6 +19,7 @@ one line and exits with code 2; a traceback means a fault of agriseg's own.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,9 +33,11 @@ __all__ = [
     "OptionError",
     "OutputError",
     "ReadError",
+    "RemoteReadError",
     "WorkerError",
     "meant_by",
     "nearest",
+    "redacted",
     "said_by",
     "shown",
 ]
@@ -44,11 +48,24 @@ _MOST_SHOWN = 60
 # Between senser for sensor (0.83), and farmer for farm (0.80), which is another word.
 _NEAR = 0.82
 
+# user:password@ of an address.
+_USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]+@")
+# The query of an address, up to where the sentence goes on.
+_QUERY = re.compile(
+    r"((?:\w\w+://|/vsi\w+)[^\s?\"'<>]*)\?[^\s\"'<>]*?(?=[:;,.)\]]*(?:[\s\"'<>]|$))"
+)
+
 
 class AgrisegError(Exception):
-    """A fault that the user can mend; `str()` of it is one line for a person."""
+    """A fault that the user can mend; `str()` of it is one line for a person.
+
+    What an address in it says to a server only (`redacted`) is left out.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class BatchError(AgrisegError):
@@ -81,6 +98,10 @@ class ReadError(InputError):
     """Pixels could not be read; the message names the file and the window."""
 
 
+class RemoteReadError(ReadError):
+    """Pixels could not be read over a network; they may be there the next time."""
+
+
 class LabelError(AgrisegError):
     """Labels cannot be used, or do not fit the scene or the legend."""
 
@@ -99,6 +120,16 @@ class OutputError(AgrisegError):
 
 class WorkerError(AgrisegError):
     """Workers, or their scheduler, cannot be reached, or died."""
+
+
+def redacted(text: str) -> str:
+    """A text without the queries and passwords of the addresses in it.
+
+    The query of a signed address (S3, Azure SAS, ...) is a key to the file for whoever reads it.
+    """
+    if "?" not in text and "@" not in text:
+        return text
+    return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def said_by(error: object) -> str:

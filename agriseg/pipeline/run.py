@@ -14,16 +14,18 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from agriseg.errors import OutputError
+from agriseg.errors import InputError, OutputError
 from agriseg.legend import NODATA, Legend
 from agriseg.machine import peak_bytes
 from agriseg.models import batch_of, make_ready, streams_for
 from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import OnRow, run_swath
+from agriseg.raster.remote import is_remote
 from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
+from agriseg.runs.key import scene_facts
 from agriseg.runs.record import read_outputs, write_record
 from agriseg.threads import in_threads
 from agriseg.tiling import CONFIDENCE_STEPS, Swath
@@ -198,6 +200,8 @@ def put_together(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str
 
 def end(job: Job, begun: Begun, found: Mapping[str, Any]) -> Run:
     """Write the record of a job whose results are there; with it the run is finished."""
+    if begun.earlier is None:
+        _refuse_changed(job)
     took = dict(found["seconds"])
     if begun.earlier is None:
         rest = time.time() - begun.started - sum(took.values())
@@ -208,6 +212,25 @@ def end(job: Job, begun: Begun, found: Mapping[str, Any]) -> Run:
     write_record(job.folder, record)
     job.folder.sweep()
     return Run(job.folder, record)
+
+
+def _refuse_changed(job: Job) -> None:
+    """Refuse a map of two versions: a file behind a network may be replaced while it is read.
+
+    Raises:
+        InputError: One was.
+    """
+    before = job.scene_facts["files"]
+    if not any(map(is_remote, before)):
+        return
+    now = scene_facts(job.scene)["files"]
+    changed = [name for name in before if before[name] != now.get(name)]
+    if changed:
+        job.ledger.clear()
+        raise InputError(
+            f"{changed[0]} was changed while it was read; run the same command again when it is "
+            "complete"
+        )
 
 
 def _without_polygons(job: Job, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.bands import ALPHA, Band, Radiometry, Sensor, band_key, split_role
-from agriseg.errors import BandError, InputError, OptionError, meant_by
+from agriseg.errors import BandError, InputError, OptionError, meant_by, redacted
 from agriseg.geobox import GeoBox
 from agriseg.raster.folder import band_files
 from agriseg.raster.masks import (
@@ -28,6 +28,7 @@ from agriseg.raster.masks import (
 )
 from agriseg.raster.radiometry import decide_radiometry
 from agriseg.raster.reader import apart_words, crs_words, grid_axes, mask_axes
+from agriseg.raster.remote import file_stem, is_remote
 from agriseg.raster.roles import Decision, decide_roles, sensor_named
 from agriseg.raster.sample import sample_values
 from agriseg.raster.scene import FACTS, Scene
@@ -234,9 +235,9 @@ def _find(
         files = band_files(Path(path), preset)
         found = _by_role(files, said, preset, nodata, "the name of its file")
         return (*found, Path(path).resolve().name)
-    source = inspect(path)
+    source = inspect(path, fresh=True)
     decision = decide_roles(source, bands=said, sensor=preset, nodata=nodata)
-    return [source], [decision], Path(path).stem
+    return [source], [decision], file_stem(path)
 
 
 def _by_role(
@@ -254,7 +255,7 @@ def _by_role(
     sources, decisions = [], []
     for key, path in files.items():
         role, date = split_role(key)
-        source = inspect(path)
+        source = inspect(path, fresh=True)
         if source.count != 1 and not (source.count == 2 and source.colors[1] == "alpha"):
             raise BandError(
                 f"{key}={path}: the file has {source.count} bands, one is expected; give files "
@@ -275,14 +276,15 @@ def _by_role(
 
 def common_stem(paths: Sequence[str]) -> str:
     """What a scene of one file a band is called: what their names share, else their folder."""
-    stems = [Path(path).stem for path in paths]
+    stems = [file_stem(path) for path in paths]
     letters = zip(*stems, strict=False)
     common = "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, letters))
     common = common.strip(" _-.")
     # B04 and B05 have B0 in common, which says nothing; the folder does.
     if len(paths) == 1 or len(common) > 2:
         return common
-    return Path(paths[0]).resolve().parent.name or "scene"
+    folder = Path(redacted(paths[0]))
+    return (folder if is_remote(paths[0]) else folder.resolve()).parent.name or "scene"
 
 
 def _check_alpha(source: Source, decision: Decision, user_said: bool) -> None:
@@ -377,7 +379,7 @@ def _common_grid(sources: Sequence[Source]) -> GeoBox:
 
 def _check_class_mask(mask: ClassMask, box: GeoBox) -> None:
     """Refuse a mask that could hide nothing, before hours are spent without it."""
-    size = inspect(mask.path).geobox
+    size = inspect(mask.path, fresh=True).geobox
     cols, rows = mask_axes(mask, size, box)
     if not (cols.meets(box.width, size.width) and rows.meets(box.height, size.height)):
         raise InputError(

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack, cast
 
 from agriseg.errors import InputError, OptionError
+from agriseg.raster.opener import is_local
 from agriseg.raster.opening import PathLike, SceneOptions, open_scene
 from agriseg.raster.scene import Scene
-from agriseg.raster.source import is_local
 from agriseg.raster.sources_files import as_pair, in_folder, is_pattern, matches
 from agriseg.raster.sources_names import Found, found, key_of, name_all, without_doubles
 from agriseg.raster.sources_stac import stac_sources

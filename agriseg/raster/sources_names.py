@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agriseg.errors import InputError, OptionError
+from agriseg.raster.opener import is_local
 from agriseg.raster.opening import common_stem
-from agriseg.raster.source import is_local
 
 __all__ = ["Found", "Given", "found", "key_of", "name_all", "safe_name", "without_doubles"]
 

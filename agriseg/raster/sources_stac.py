@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from agriseg.errors import AgrisegError, InputError, said_by
-from agriseg.raster.source import is_local
+from agriseg.raster.opener import is_local
 from agriseg.raster.sources_assets import Choice, choose
 from agriseg.raster.sources_names import Found
 

@@ -13,10 +13,10 @@ from typing import Any
 from agriseg.bands import split_role
 from agriseg.errors import AgrisegError, InputError, OptionError, meant_by, nearest, said_by, shown
 from agriseg.raster.masks import parse_class_mask
+from agriseg.raster.opener import is_local
 from agriseg.raster.opening import parse_bands
 from agriseg.raster.roles import sensor_named
 from agriseg.raster.scene import FACTS
-from agriseg.raster.source import is_local
 from agriseg.raster.sources_files import as_pair
 from agriseg.raster.sources_names import Found, Given, found, key_of
 
