@@ -263,7 +263,10 @@ def new_accumulator(
     own = getattr(predictor, "new_accumulator", None)
     if own is not None:
         return cast(Accumulator, own(grid, probabilities=probabilities))
-    return HostAccumulator(grid, len(predictor.card.legend), probabilities=probabilities)
+    card = predictor.card
+    return HostAccumulator(
+        grid, len(card.legend), probabilities=probabilities, together=card.together_values
+    )
 
 
 def about(predictor: Predictor) -> dict[str, Any]:

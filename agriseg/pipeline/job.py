@@ -136,7 +136,8 @@ class Job:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.folder.rows(self.rows_key), self.plan.grid, self.options.probabilities)
+        folder, together = self.folder.rows(self.rows_key), self.predictor.card.together_values
+        return Ledger(folder, self.plan.grid, self.options.probabilities, together)
 
     @property
     def numerics(self) -> str:

@@ -143,11 +143,13 @@ class RowPlan:
         grid: The chip grid.
         source: Where chips come from.
         probabilities: Also give the probability of each class.
+        together: Classes that are decided as one, see `agriseg.tiling.decide`.
     """
 
     grid: ChipGrid
     source: Files | Chunked
     probabilities: bool
+    together: tuple[int, ...] = ()
 
 
 def predict_row(model: Model, plan: RowPlan, row: int, computed: Computed) -> MergedRow:
@@ -193,4 +195,7 @@ def join_rows(
     strip, valid = upper
     window = plan.grid.seam_above(row)
     assert window is not None
-    return join_seam(strip, lower, window, probabilities=plan.probabilities).planes(valid)
+    finished = join_seam(
+        strip, lower, window, probabilities=plan.probabilities, together=plan.together
+    )
+    return finished.planes(valid)

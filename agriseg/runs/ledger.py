@@ -48,11 +48,13 @@ class Ledger:
         folder: Where they are.
         grid: The chip grid of the run.
         probabilities: Whether row files carry the probability of each class.
+        together: Classes that are decided as one, see `agriseg.tiling.decide`.
     """
 
     folder: Path
     grid: ChipGrid
     probabilities: bool = False
+    together: tuple[int, ...] = ()
 
     def create(self) -> None:
         """Make the folder, and say that this process works in it."""
@@ -178,7 +180,9 @@ class Ledger:
             return  # another process was quicker
         except (KeyError, ValueError) as error:
             raise _damaged(self._upper(row)) from error
-        finished = join_seam(upper, lower, window, probabilities=self.probabilities)
+        finished = join_seam(
+            upper, lower, window, probabilities=self.probabilities, together=self.together
+        )
         self._write(self._seam(row), finished, valid)
         self._upper(row).unlink(missing_ok=True)
         self._lower(row - 1).unlink(missing_ok=True)

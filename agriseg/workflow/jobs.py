@@ -10,6 +10,7 @@ from agriseg.errors import AgrisegError, OptionError
 from agriseg.models import Predictor, default_model, load_model
 from agriseg.pipeline import Failed, Job, SegmentOptions, prepare
 from agriseg.raster import Inputs, Scene, SceneOptions, Source, find_sources, narrow
+from agriseg.raster.opener import is_local
 from agriseg.raster.sources import CATALOGUES, TABLES
 from agriseg.raster.sources_files import is_pattern
 from agriseg.runs.batch import earlier_names
@@ -118,7 +119,7 @@ def _listed(inputs: Given, out: Path) -> tuple[bool, list[Scene | Source]]:
 
 def _may_grow(given: Inputs, found: Scene | Source) -> bool:
     """Whether the same words may mean several scenes another day."""
-    if isinstance(given, Mapping) or not isinstance(found, Source):
+    if isinstance(given, Mapping) or not isinstance(found, Source) or not is_local(str(given)):
         return False
     path = Path(given)
     if path.is_dir():  # of rasters; one of bands is a scene by itself

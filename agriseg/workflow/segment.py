@@ -86,14 +86,16 @@ def segment(
     if len(jobs) > 1 or (many and (folder / BATCH_FILE).exists()):
         batch = Batch(folder, [_name(job) for job in jobs], keys)
     watcher = listener or _Silent()
+    # First what is known already, so that it can be mended while the others are segmented.
+    order = sorted(jobs, key=lambda job: isinstance(job, Job))
     count = _bearable(workers, jobs, memory_limit_gb)
     with _pool(count, scheduler) as pool:
         if pool is None:
             watcher.plan(len(jobs), None, None)
-            done = _one_by_one(jobs, watcher)
+            done = _one_by_one(order, watcher)
         else:
             watcher.plan(len(jobs), pool.workers, pool.dashboard)
-            done = run_jobs(_sent(jobs, model, options), pool, watcher)
+            done = run_jobs(_sent(order, model, options), pool, watcher)
         found = _noted(done, batch)
     # They end in any order, and are given back in that of the scenes.
     runs = [found[name] for name in map(_name, jobs)]

@@ -249,11 +249,13 @@ def test_unguarded_scripts_work(scene: Path, plain: dict[str, bytes], tmp_path: 
 
 def test_what_makes_no_sense_is_refused(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="give one"):
-        agriseg.segment(scene, tmp_path, model=Smooth(), workers=2, scheduler="tcp://x:1")
+        agriseg.segment(
+            scene, tmp_path, model=Smooth(), workers=2, scheduler="tcp://x:1", **OPTIONS
+        )
     with pytest.raises(OptionError, match="--workers 0"):
-        agriseg.segment(scene, tmp_path, model=Smooth(), workers=0)
+        agriseg.segment(scene, tmp_path, model=Smooth(), workers=0, **OPTIONS)
     with pytest.raises(WorkerError, match=r"no scheduler answers at tcp://127.0.0.1:9"):
-        agriseg.segment(scene, tmp_path, model=Smooth(), scheduler="tcp://127.0.0.1:9")
+        agriseg.segment(scene, tmp_path, model=Smooth(), scheduler="tcp://127.0.0.1:9", **OPTIONS)
 
 
 def test_a_predictor_that_cannot_travel_is_refused(scene: Path, tmp_path: Path) -> None:
