@@ -22,6 +22,7 @@ from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import OnRow, run_swath
 from agriseg.raster.remote import is_remote
+from agriseg.raster.scene import FACTS
 from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
@@ -353,5 +354,9 @@ def _probability_layers(legend: Legend, step: float) -> list[ByteLayer]:
 
 def _tags(job: Job) -> Mapping[str, Any]:
     """Metadata inside the rasters: the user's facts, and what made the map."""
-    facts = {key.upper(): value for key, value in sorted(job.scene.about.items())}
+    # A column of anybody's table must not stand for a tag that GDAL or we read.
+    facts = {
+        (key if key in FACTS else f"about_{key}").upper(): value
+        for key, value in sorted(job.scene.about.items())
+    }
     return {"AGRISEG_MODEL": job.predictor.card.name, "AGRISEG_SCENE": job.scene.name, **facts}

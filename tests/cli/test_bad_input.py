@@ -183,6 +183,22 @@ def test_inputs_that_are_all_bad_are_one_line(agriseg: Agriseg, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--memory-limit", "0.01"), ("--memory-limit 0.01", "GB", "--chip")),
+        (("--memory-limit", "-1"), ("--memory-limit -1", "more than 0")),
+        (("--workers", "0"), ("--workers 0", "1 or more")),
+        (("--workers", "2", "--scheduler", "tcp://x:1"), ("--workers", "--scheduler", "give one")),
+    ],
+)
+def test_workers_and_memory_that_make_no_sense(
+    agriseg: Agriseg, rgb: Path, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert_one_line(agriseg("segment", rgb, "-q", "-o", tmp_path / "out", *options), *words)
+    assert not list(tmp_path.glob("out/*/*.tif"))
+
+
 def test_output_folder_is_a_file(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     assert_one_line(agriseg("segment", rgb, "-o", tmp_path / "out"), "out", "-o")
