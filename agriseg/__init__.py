@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agriseg.evaluation import Evaluation, evaluate
     from agriseg.legend import ClassLabel, Legend
     from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
+    from agriseg.pipeline.lazy import predict
     from agriseg.raster import Scene, describe_scene, open_scene
     from agriseg.runs import Run, read_run
     from agriseg.simulate.verb import simulate
@@ -45,6 +46,7 @@ __all__ = [
     "evaluate",
     "load_model",
     "open_scene",
+    "predict",
     "read_run",
     "save_model",
     "segment",
@@ -58,6 +60,7 @@ _HOMES = {
     "agriseg.evaluation": ("Evaluation", "evaluate"),
     "agriseg.legend": ("ClassLabel", "Legend"),
     "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
+    "agriseg.pipeline.lazy": ("predict",),
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
     "agriseg.runs": ("Run", "read_run"),
     "agriseg.simulate": ("simulate",),

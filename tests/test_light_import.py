@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = frozenset({"lightning", "segmentation_models_pytorch", "torch", "torchgeo"})
-HEAVY = NETWORKS | {"geopandas", "matplotlib.pyplot", "distributed", "skimage", "pyarrow"}
+HEAVY = NETWORKS | {"geopandas", "matplotlib.pyplot", "distributed", "skimage", "pyarrow", "xarray"}
 
 # What is loaded goes to a marked last line, behind whatever the code itself prints.
 _REPORT = "import json, sys; print(); print('LOADED', json.dumps(sorted(sys.modules)))"

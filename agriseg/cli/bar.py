@@ -30,7 +30,17 @@ class Bar:
         self._progress: Progress | None = None
 
     def start(self, total: float, done: int = 0) -> None:
+        """Begin; of a bar that is there already, the total grows."""
         if self._console.quiet or not self._console.is_terminal:
+            return
+        if self._progress is not None:
+            task = self._progress.tasks[0]
+            self._progress.update(
+                task.id,
+                total=(task.total or 0) + total,
+                completed=task.completed + done,
+                from_earlier=task.fields["from_earlier"] + done,
+            )
             return
         self._progress = Progress(
             TextColumn("  {task.description}", markup=False),

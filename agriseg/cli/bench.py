@@ -39,7 +39,7 @@ def bench(
     from agriseg.workflow import bench as run_bench
 
     found = run_bench(
-        opt.scenes_from(rasters),
+        rasters[0] if len(rasters) == 1 else rasters,
         model=model,
         bands=bands,
         sensor=sensor,

@@ -70,12 +70,11 @@ def info(
         else:
             _print_card(console, card)
         return
-    from agriseg.raster import describe_scene, open_scene
+    from agriseg.raster import describe_scene, find_sources
 
     found = []
-    for inputs in opt.scenes_from(what):
-        scene = open_scene(
-            inputs,
+    for source in find_sources(what):
+        scene = source.open(
             bands=bands,
             sensor=sensor,
             scale=scale,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agriseg.bands import SENSORS, split_role
-from agriseg.errors import BandError, OptionError
+from agriseg.bands import SENSORS
+from agriseg.errors import OptionError
 
 Bands = Annotated[
     str | None,
@@ -110,7 +108,8 @@ Model = Annotated[
 Rasters = Annotated[
     list[str],
     typer.Argument(
-        help="Rasters, folders of single-band rasters, or one scene as red=R.tif nir=N.tif.",
+        help="Rasters, patterns, folders, a table (.csv), a STAC file, or one scene as red=R.tif "
+        "nir=N.tif.",
         metavar="RASTER...",
         show_default=False,
     ),
@@ -150,30 +149,6 @@ Debug = Annotated[
 ]
 
 
-def scenes_from(arguments: Sequence[str]) -> list[str | Mapping[str, str]]:
-    """What the RASTER arguments mean: rasters, or one scene of single-band files by role.
-
-    Raises:
-        OptionError: Both kinds are mixed, or a role is given twice.
-    """
-    by_role: dict[str, str] = {}
-    plain: list[str] = []
-    for text in arguments:
-        role, equals, path = text.partition("=")
-        if not equals or Path(text).exists() or not _is_role(role, path):
-            plain.append(text)
-            continue
-        if role in by_role:
-            raise OptionError(f"{text}: the band {role} is given twice; one file a band")
-        by_role[role] = path
-    if by_role and plain:
-        raise OptionError(
-            f"{plain[0]} stands among files given by role ({next(iter(by_role))}=...); one scene "
-            "is either one raster, or one file for each band with its role"
-        )
-    return [by_role] if by_role else list(plain)
-
-
 def words(text: str, option: str) -> tuple[str, ...]:
     """The names in a list such as crop,weed.
 
@@ -184,17 +159,6 @@ def words(text: str, option: str) -> tuple[str, ...]:
     if not found:
         raise OptionError(f"{option} {text!r}: names are needed, with commas between")
     return found
-
-
-def _is_role(role: str, path: str) -> bool:
-    try:
-        split_role(role)
-    except BandError:
-        # A typo in a role should be told as such, not as a missing file called "grean=G.tif".
-        if Path(path).exists():
-            raise
-        return False
-    return True
 
 
 def numbers(text: str | None, option: str, count: int) -> list[float] | None:

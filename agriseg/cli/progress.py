@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from agriseg.cli.bar import Bar, Speed
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
+from agriseg.errors import said_by
 from agriseg.models import about
-from agriseg.pipeline import Job, probe
+from agriseg.pipeline import Failed, Job, probe
 from agriseg.runs import Run
 
 __all__ = ["ConsoleListener"]
@@ -23,9 +25,30 @@ class ConsoleListener:
         self._bar = Bar(self._console, "segment", Speed())
         self._started = 0.0
         self._fresh_pixels = 0
+        self._scenes, self._over = 1, 0
+        self._said: set[str] = set()
+
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None:
+        """Say how much there is to do, and who does it."""
+        self._scenes = scenes
+        if workers is not None:
+            where = f"; look on at {_safe(dashboard)}" if dashboard else ""
+            self._say(f"{count_words(workers, 'worker')}{where}")
 
     def begin(self, job: Job) -> None:
         """Say what is about to be done."""
+        if self._scenes == 1:
+            self._plan_of(job)
+            return
+        for warning in job.warnings:
+            self._say(f"[yellow]warning[/yellow] {_safe(job.scene.name)}: {_safe(warning)}")
+        # What the model's card says of itself is the same for each scene.
+        for note in job.notes:
+            if note not in self._said:
+                self._said.add(note)
+                self._say(f"[yellow]note[/yellow]    {_safe(note)}")
+
+    def _plan_of(self, job: Job) -> None:
         estimate, scene, card = job.estimate(), job.scene, job.predictor.card
         box, grid = scene.geobox, job.plan.grid
         say = self._say
@@ -59,7 +82,18 @@ class ConsoleListener:
         memory = found.peak_bytes + estimate.memory_bytes
         return f"{time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of memory, "
 
+    def fail(self, failed: Failed) -> None:
+        """Say why a scene is not segmented."""
+        self._over += 1
+        self._say(
+            f"{self._number()}[bold]{_safe(failed.name)}[/bold]  [red]failed[/red] "
+            f"{_safe(said_by(failed.error))}"
+        )
+
     def start(self, total_pixels: int, done_pixels: int) -> None:
+        if self._scenes > 1:
+            self._bar.start(total_pixels, done_pixels)
+            return
         self._started, self._fresh_pixels = time.monotonic(), total_pixels - done_pixels
         if done_pixels:
             self._say(f"  resume  {done_pixels / total_pixels:.0%} is there from an earlier run")
@@ -69,10 +103,14 @@ class ConsoleListener:
         self._bar.advance(pixels)
 
     def assembling(self) -> None:
-        self.close()
+        if self._scenes == 1:
+            self.close()
 
     def end(self, run: Run) -> None:
         """Say where the results are."""
+        if self._scenes > 1:
+            self._one_of_many(run)
+            return
         self.close()
         if run.resumed:
             self._say(f"  done    already there: {_safe(str(run.path))}")
@@ -92,12 +130,41 @@ class ConsoleListener:
             f"{time_words(seconds)} ({self._fresh_pixels / seconds / 1e6:.2f} Mpixel/s)"
         )
 
+    def _one_of_many(self, run: Run) -> None:
+        self._over += 1
+        shares = ", ".join(
+            f"{_safe(row['name'])} {row['percent']:.1f} %" for row in run.record["classes"]
+        )
+        known = [row["area_ha"] for row in run.record["classes"] if row["area_ha"] is not None]
+        area = f"{area_words(sum(known) * 1e4)}, " if known else ""
+        took = "already there" if run.resumed else _took(run)
+        skipped = len(run.record["unreadable"])
+        lost = f", [yellow]{count_words(skipped, 'chip')} skipped[/yellow]" if skipped else ""
+        self._say(
+            f"{self._number()}[bold]{_safe(run.path.name)}[/bold]  {area}{shares}; {took}{lost}"
+        )
+
+    def all_done(self, runs: Sequence[Run], out: str) -> None:
+        """Say what came of many scenes together."""
+        self.close()
+        areas = [row["area_ha"] for run in runs for row in run.record["classes"]]
+        known = [area for area in areas if area is not None]
+        area = f", {area_words(sum(known) * 1e4)}" if known else ""
+        self._say(f"{count_words(len(runs), 'scene')}{area}; {_safe(out)}/batch.json, index.gpkg")
+
+    def _number(self) -> str:
+        return f"{self._over}/{self._scenes} " if self._scenes > 1 else ""
+
     def close(self) -> None:
         """Take the bar off the screen."""
         self._bar.close()
 
     def _say(self, text: str) -> None:
         self._console.print(text)
+
+
+def _took(run: Run) -> str:
+    return time_words(sum(run.record["seconds"].values()))
 
 
 def _safe(text: str) -> str:

@@ -103,6 +103,29 @@ def segment(
         bool,
         typer.Option(help="Go on where an earlier run stopped.", rich_help_panel=_RUN),
     ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Share the work among so many processes on this machine.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Share it among the workers of this Dask scheduler.",
+            metavar="ADDRESS",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="What may be taken on this machine. Default: all there is.",
+            metavar="GB",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     date: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
     client: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
     farm: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
@@ -173,13 +196,24 @@ def segment(
     }
     listener = None if quiet else ConsoleListener()
     try:
-        runs = run_segment(opt.scenes_from(rasters), out, model=model, listener=listener, **asked)
+        runs = run_segment(
+            rasters[0] if len(rasters) == 1 else rasters,
+            out,
+            model=model,
+            workers=workers,
+            scheduler=scheduler,
+            memory_limit_gb=memory_limit,
+            listener=listener,
+            **asked,
+        )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
         if listener:
             listener.close()
+    if listener and isinstance(runs, list) and len(runs) > 1:
+        listener.all_done(runs, out)
     if as_json:
         many = runs if isinstance(runs, list) else [runs]
         print(json.dumps([{"folder": str(run.path), **run.record} for run in many], indent=2))

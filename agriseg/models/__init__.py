@@ -19,6 +19,7 @@ from agriseg.models.predictor import (
     Predictor,
     about,
     adapt,
+    adapt_to_pixels,
     as_numpy,
     batch_of,
     check_output,
@@ -30,6 +31,7 @@ from agriseg.models.predictor import (
     streams_for,
     streams_of,
 )
+from agriseg.models.reference import ModelReference, PackedModel
 from agriseg.models.shipped import default_model, known_models, shipped_models
 
 if TYPE_CHECKING:
@@ -44,12 +46,15 @@ __all__ = [
     "BandInput",
     "IndexBaseline",
     "ModelCard",
+    "ModelReference",
     "Numerics",
+    "PackedModel",
     "Predictor",
     "TorchAccumulator",
     "TorchPredictor",
     "about",
     "adapt",
+    "adapt_to_pixels",
     "as_numpy",
     "batch_of",
     "build_network",

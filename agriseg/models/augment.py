@@ -13,8 +13,10 @@ from agriseg.errors import OptionError
 from agriseg.models.card import ModelCard
 from agriseg.models.predictor import (
     Predictor,
+    SampleOf,
     about,
     adapt,
+    adapt_to_pixels,
     batch_of,
     new_accumulator,
     numerics_of,
@@ -85,6 +87,9 @@ class Augmented:
 
     def for_scene(self, scene: Scene) -> Augmented:
         return Augmented(adapt(self._predictor, scene), self._tta)
+
+    def for_pixels(self, scene: Scene, sample_of: SampleOf) -> Augmented:
+        return Augmented(adapt_to_pixels(self._predictor, scene, sample_of), self._tta)
 
     def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> Accumulator:
         return new_accumulator(self._predictor, grid, probabilities=probabilities)

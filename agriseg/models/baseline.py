@@ -37,6 +37,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ from agriseg.models.card import BandInput, ModelCard
 from agriseg.models.engines import numpy_isa
 
 if TYPE_CHECKING:
+    from agriseg.models.predictor import SampleOf
     from agriseg.raster import Scene
 
 __all__ = ["BASELINE", "INDICES", "Index", "IndexBaseline", "Split", "split"]
@@ -237,9 +239,18 @@ class IndexBaseline:
         """
         from agriseg.raster import sample_pixels
 
+        return self.for_pixels(scene, partial(sample_pixels, scene))
+
+    def for_pixels(self, scene: Scene, sample_of: SampleOf) -> IndexBaseline:
+        """As `for_scene`, where the pixels are not those of the scene's files.
+
+        Args:
+            scene: What is known of the pixels.
+            sample_of: Gives some of them, as `sample_pixels` does of a scene.
+        """
         name, keys, date = _choose(scene)
         index = INDICES[name]
-        sample = sample_pixels(scene, keys, max_pixels=_SAMPLE)
+        sample = sample_of(keys, max_pixels=_SAMPLE)
         values = index.compute(np.where(sample.valid, sample.data, np.float32(np.nan)))
         found = split(values, index)
         options: dict[str, Any] = {

@@ -97,6 +97,8 @@ class ModelCard:
         gsd_m: (smallest, largest) ground sampling distance in metres trained on, or None.
         radiometry: "reflectance" (0..1), or "any" where the scale does not matter.
         temperature: Logits are divided by it before the softmax.
+        together: Names of classes that are decided as one first, such as crop and weed: a pixel is
+            a plant where both together are likelier than soil, however doubtful which of them.
         licence: Licence of the weights.
         description: A sentence or two for a person.
         caution: What everybody who uses it should know before trusting the map; each run says it.
@@ -119,6 +121,7 @@ class ModelCard:
     gsd_m: tuple[float, float] | None = None
     radiometry: Needs = "reflectance"
     temperature: float = 1.0
+    together: tuple[str, ...] = ()
     licence: str = ""
     description: str = ""
     caution: str = ""
@@ -137,9 +140,21 @@ class ModelCard:
             _wrong("model card", "legend", self.legend, "a Legend")
         for name in ("options", "training", "scores"):
             object.__setattr__(self, name, _json_copy(name, getattr(self, name)))
+        self._check_together()
         self._check_bands()
         self._check_chips()
         self._check_numbers()
+
+    def _check_together(self) -> None:
+        names = self.legend.names
+        if not isinstance(self.together, (tuple, list)) or not all(
+            name in names for name in self.together
+        ):
+            _wrong("model card", "together", self.together, f"classes of {', '.join(names)}")
+        ordered = tuple(name for name in names if name in self.together)
+        if ordered and not 2 <= len(ordered) < len(names):
+            _wrong("model card", "together", self.together, "two classes or more, but not all")
+        object.__setattr__(self, "together", ordered)
 
     def _check_bands(self) -> None:
         bands = tuple(self.bands) if isinstance(self.bands, (tuple, list)) else ()
@@ -199,6 +214,11 @@ class ModelCard:
         return tuple(band.role for band in self.bands if band.required)
 
     @property
+    def together_values(self) -> tuple[int, ...]:
+        """Values of the classes that are decided as one first."""
+        return tuple(label.value for label in self.legend if label.name in self.together)
+
+    @property
     def means(self) -> NDArray[np.float32]:
         """Mean of each band, (bands,) float32."""
         return np.array([band.mean for band in self.bands], np.float32)
@@ -244,6 +264,7 @@ class ModelCard:
             for label in self.legend
         ]
         plain["gsd_m"] = None if self.gsd_m is None else list(self.gsd_m)
+        plain["together"] = list(self.together)
         return plain
 
     @classmethod

@@ -163,7 +163,7 @@ def _classes(request: Any, window: NDArray[np.float32]) -> NDArray[np.intp]:
 
 def _windows(scene: Scene, card: ModelCard) -> list[NDArray[np.float32]]:
     """Windows (1, bands, h, w) on a lattice over the scene, those with valid pixels only."""
-    from agriseg.errors import ReadError
+    from agriseg.errors import ReadError, RemoteReadError
     from agriseg.raster import SceneReader
 
     keys = present_keys(scene, card)
@@ -172,6 +172,8 @@ def _windows(scene: Scene, card: ModelCard) -> list[NDArray[np.float32]]:
         for window in _lattice(scene.geobox):
             try:
                 pixels = reader.read(window)
+            except RemoteReadError:  # next time it may be there, and give another calibration
+                raise
             except ReadError:  # told, or left out, when the chip's turn comes
                 continue
             if pixels.valid.mean() > 0.5:

@@ -54,6 +54,7 @@ class SettledPredictor:
             len(self.card.legend),
             device=self.settings.device,
             probabilities=probabilities,
+            together=self.card.together_values,
             threads=1 if self.settings.device == "cpu" else None,
         )
 

@@ -19,13 +19,17 @@ from agriseg.models.engines import chips_at_once
 from agriseg.tiling import Accumulator, Chip, ChipGrid, NumpyAccumulator
 
 if TYPE_CHECKING:
-    from agriseg.raster import Scene
+    from collections.abc import Sequence
+
+    from agriseg.raster import Pixels, Scene
 
 __all__ = [
     "HostAccumulator",
     "Predictor",
+    "SampleOf",
     "about",
     "adapt",
+    "adapt_to_pixels",
     "as_numpy",
     "batch_of",
     "check_output",
@@ -42,6 +46,13 @@ __all__ = [
 _SLACK = 1e-3
 
 
+class SampleOf(Protocol):
+    """Gives a sample of pixels, spread over all of them."""
+
+    def __call__(self, keys: Sequence[str], /, *, max_pixels: int) -> Pixels:
+        """Pixels of some bands: data (bands, n, 1) and valid (n, 1), or of another shape."""
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """From pixels to probabilities.
@@ -54,6 +65,7 @@ class Predictor(Protocol):
         streams: int             Calls that may go on at once, from as many threads.
         fingerprint: str         Changes whenever card or weights do.
         for_scene(scene)         A predictor made for one scene, such as with its own threshold.
+        for_pixels(scene, sample_of)    The same for pixels that are in no file (`SampleOf`).
         new_accumulator(grid, probabilities=False)    Where its outputs are merged.
         make_ready()             What it does once before it predicts, such as to calibrate.
         about() -> dict          Facts for run.json.
@@ -215,6 +227,29 @@ def adapt(predictor: Predictor, scene: Scene) -> Predictor:
     return predictor if for_scene is None else check_predictor(for_scene(scene))
 
 
+def adapt_to_pixels(predictor: Predictor, scene: Scene, sample_of: SampleOf) -> Predictor:
+    """The predictor for pixels that are not those of the scene's files.
+
+    Args:
+        predictor: Which is to adapt.
+        scene: What is known of the pixels.
+        sample_of: Gives some of them.
+
+    Raises:
+        ModelError: It adapts to the files of scenes only.
+    """
+    own = getattr(predictor, "for_pixels", None)
+    if own is not None:
+        return check_predictor(own(scene, sample_of))
+    if getattr(predictor, "for_scene", None) is not None:
+        raise ModelError(
+            f"model {predictor.card.name!r} adapts to a scene, as --precision int8 does, and the "
+            "pixels given are in no file; give the scene that they come from with scene=, or "
+            "another precision or model"
+        )
+    return predictor
+
+
 def new_accumulator(
     predictor: Predictor, grid: ChipGrid, *, probabilities: bool = False
 ) -> Accumulator:
@@ -228,7 +263,10 @@ def new_accumulator(
     own = getattr(predictor, "new_accumulator", None)
     if own is not None:
         return cast(Accumulator, own(grid, probabilities=probabilities))
-    return HostAccumulator(grid, len(predictor.card.legend), probabilities=probabilities)
+    card = predictor.card
+    return HostAccumulator(
+        grid, len(card.legend), probabilities=probabilities, together=card.together_values
+    )
 
 
 def about(predictor: Predictor) -> dict[str, Any]:

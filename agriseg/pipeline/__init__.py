@@ -1,17 +1,24 @@
-"""From one scene and one predictor to finished rasters and polygons."""
+"""From scenes and a predictor to finished rasters and polygons, here or on workers."""
 
 from agriseg.pipeline.bench import Bench, measure_job
 from agriseg.pipeline.job import Job, SegmentOptions, prepare, reserve
+from agriseg.pipeline.many import Failed, Pool, Watcher, run_jobs
 from agriseg.pipeline.run import Progress, probe, run_job
+from agriseg.pipeline.tasks import Model
 
 __all__ = [
     "Bench",
+    "Failed",
     "Job",
+    "Model",
+    "Pool",
     "Progress",
     "SegmentOptions",
+    "Watcher",
     "measure_job",
     "prepare",
     "probe",
     "reserve",
     "run_job",
+    "run_jobs",
 ]

@@ -27,6 +27,7 @@ from agriseg.models import (
     streams_for,
 )
 from agriseg.raster import Scene, describe_scene
+from agriseg.raster.remote import is_remote
 from agriseg.raster.source import inspect
 from agriseg.runs.folder import RunFolder
 from agriseg.runs.key import digest, files_of, pixel_facts, scene_facts
@@ -135,7 +136,8 @@ class Job:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.folder.rows(self.rows_key), self.plan.grid, self.options.probabilities)
+        folder, together = self.folder.rows(self.rows_key), self.predictor.card.together_values
+        return Ledger(folder, self.plan.grid, self.options.probabilities, together)
 
     @property
     def numerics(self) -> str:
@@ -213,11 +215,12 @@ def prepare(
     """
     options = options or SegmentOptions()
     check_predictor(predictor)
+    # Before any pixel is looked at: from here on a remote file that changes is noticed.
+    facts = scene_facts(scene)
     predictor = adapt(predictor, scene)
     _check_about(predictor)
     notes = check_fit(predictor.card, scene, ignore_gsd=options.ignore_gsd)
     grid = chip_grid(scene, predictor, options)
-    facts = scene_facts(scene)
     rows_key = digest(
         {
             "rows": _ROWS_FORMAT,
@@ -277,6 +280,8 @@ def _refuse_overwriting(facts: Mapping[str, Any], folder: RunFolder) -> None:
     """Refuse a folder in which a result would take the place of an input."""
     outputs = {path.resolve() for path in folder.outputs}
     for path in facts["files"]:
+        if is_remote(path):
+            continue
         for name in (path, *files_of(path)):
             if Path(name).resolve() in outputs:
                 raise OutputError(

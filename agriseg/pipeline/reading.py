@@ -13,13 +13,14 @@ import rasterio
 from agriseg.errors import ReadError
 from agriseg.models import Predictor, about
 from agriseg.models.inputs import network_input, present_keys
-from agriseg.pipeline.job import Job
+from agriseg.pipeline.job import SegmentOptions
 from agriseg.pipeline.predicting import ChipPixels
+from agriseg.raster import Scene
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.source import gdal_settings
 from agriseg.tiling import Chip
 
-__all__ = ["ahead", "read_chips", "reading_environment"]
+__all__ = ["Reads", "ahead", "read_chips", "reading_environment"]
 
 _AHEAD = 3
 _MOST_DECODERS = 16
@@ -33,7 +34,16 @@ class _Predicts(Protocol):
     def predictor(self) -> Predictor: ...
 
 
-def read_chips(job: Job, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
+class Reads(_Predicts, Protocol):
+    """What says which pixels are read, and for whom, such as a `Job`."""
+
+    @property
+    def scene(self) -> Scene: ...
+    @property
+    def options(self) -> SegmentOptions: ...
+
+
+def read_chips(job: Reads, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
     """Read chips in order, ready for the network, in a thread of its own and a few ahead."""
     return ahead(_read(job, chips, reading_environment(job)), _AHEAD)
 
@@ -57,7 +67,9 @@ def _decoders(job: _Predicts) -> int:
     return min(max(cores if device.startswith("cuda") else cores // 4, 1), _MOST_DECODERS)
 
 
-def _read(job: Job, chips: Iterable[Chip], environment: Mapping[str, Any]) -> Iterator[ChipPixels]:
+def _read(
+    job: Reads, chips: Iterable[Chip], environment: Mapping[str, Any]
+) -> Iterator[ChipPixels]:
     card = job.predictor.card
     keys = present_keys(job.scene, card)
     with rasterio.Env(**environment), SceneReader(job.scene, keys) as reader:

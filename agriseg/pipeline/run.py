@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,22 +14,35 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from agriseg.errors import OutputError
+from agriseg.errors import InputError, OutputError
 from agriseg.legend import NODATA, Legend
 from agriseg.machine import peak_bytes
 from agriseg.models import batch_of, make_ready, streams_for
 from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
-from agriseg.pipeline.swath import run_swath
+from agriseg.pipeline.swath import OnRow, run_swath
+from agriseg.raster.remote import is_remote
+from agriseg.raster.scene import FACTS
 from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
+from agriseg.runs.key import scene_facts
 from agriseg.runs.record import read_outputs, write_record
 from agriseg.threads import in_threads
-from agriseg.tiling import CONFIDENCE_STEPS
-from agriseg.vector.strip import Strip
+from agriseg.tiling import CONFIDENCE_STEPS, Swath
 
-__all__ = ["Probe", "Progress", "probe", "run_job"]
+__all__ = [
+    "Begun",
+    "Probe",
+    "Progress",
+    "begin",
+    "end",
+    "predict_swath",
+    "probe",
+    "put_together",
+    "quiet",
+    "run_job",
+]
 
 
 class Progress(Protocol):
@@ -44,6 +58,14 @@ class Progress(Protocol):
         """All rows are there; the rasters are being put together."""
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Row files have no place on the ground, of which rasterio warns; all threads share this."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 class _Silent:
     def start(self, total_pixels: int, done_pixels: int) -> None: ...
     def advance(self, pixels: int) -> None: ...
@@ -51,31 +73,62 @@ class _Silent:
 
 
 def run_job(job: Job, progress: Progress | None = None) -> Run:
-    """Segment one scene, going on where an earlier run stopped.
+    """Segment one scene in this process, going on where an earlier run stopped.
 
     Raises:
         ReadError: A chip cannot be read.
         OutputError: Results cannot be written.
     """
-    with warnings.catch_warnings():
-        # Row files have no place on the ground. Here, since threads share the filters.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return _run(job, progress or _Silent())
+    progress = progress or _Silent()
+    with quiet():
+        begun = begin(job, progress)
+        if isinstance(begun, Run):
+            return begun
+        if begun.missing:
+            for swath in job.plan:
+                predict_swath(job, swath, progress.advance)
+        progress.assembling()
+        return end(job, begun, put_together(job, begun.earlier))
 
 
-def _run(job: Job, progress: Progress) -> Run:
+@dataclass(frozen=True)
+class Begun:
+    """A job whose folder is ready for rows.
+
+    Args:
+        record: What is known before the run.
+        missing: How many chip rows are to be predicted.
+        earlier: The record of finished rasters, where only polygons are wanted anew.
+        started: When.
+    """
+
+    record: Mapping[str, Any]
+    missing: int
+    earlier: Mapping[str, Any] | None
+    started: float
+
+
+def begin(job: Job, progress: Progress) -> Begun | Run:
+    """Find what there is of a job, and make its folder ready for the rest.
+
+    Returns:
+        What is to be done, or the run where nothing is.
+
+    Raises:
+        OutputError: The folder cannot be written to, or held damaged rows.
+    """
+    started = time.time()
     if done := job.finished_run():
         job.folder.sweep()
         return done
-    started = time.time()
+    grid = job.plan.grid
+    pixels = grid.height * grid.width
     if earlier := job.finished_rasters():
-        pixels = job.plan.grid.height * job.plan.grid.width
         progress.start(pixels, pixels)
-        progress.assembling()
         kept = ("agriseg", "versions", "model")
         record = describe(job)
         record |= {name: earlier.record[name] for name in kept if name in earlier.record}
-        return _finish(job, record, _without_polygons(job, earlier.record), started)
+        return Begun(record, 0, _without_polygons(job, earlier.record), started)
     # Here, in the caller's thread, before the record tells of the model.
     make_ready(job.predictor)
     record = describe(job)
@@ -83,7 +136,7 @@ def _run(job: Job, progress: Progress) -> Run:
     # From here on the folder holds no finished run: what is in it belongs to another one.
     job.folder.record.unlink(missing_ok=True)
     job.folder.sweep(keep=job.rows_key if job.options.resume else None)
-    ledger, grid = job.ledger, job.plan.grid
+    ledger = job.ledger
     ledger.create()
     if ledger.unreadable() and not job.options.skip_unreadable:
         ledger.clear()  # an earlier run was allowed to leave chips out, this one is not
@@ -95,26 +148,90 @@ def _run(job: Job, progress: Progress) -> Run:
         )
     missing = set(ledger.missing(range(grid.rows)))
     here = sum(grid.finished_by(row).height for row in range(grid.rows) if row not in missing)
-    progress.start(grid.height * grid.width, here * grid.width)
+    progress.start(pixels, here * grid.width)
+    return Begun(record, len(missing), None, started)
+
+
+def predict_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
+    """Predict what the ledger lacks of a swath.
+
+    Raises:
+        ReadError: A chip cannot be read.
+        OutputError: Rows cannot be written.
+    """
     with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes):
-        for swath in job.plan:
-            run_swath(job, swath, progress.advance)
-        ledger.join_all()
-        predicted = time.time()
-        progress.assembling()
-        outputs = assemble(job)
-        strips = ledger.borders() if job.options.polygons else None
-    found = {
-        "outputs": {name: (job.folder.path / name).stat().st_size for name in outputs},
-        "classes": count_classes(job),
-        "unreadable": ledger.unreadable(),
-        "rows_from_earlier_run": grid.rows - len(missing),
-        "seconds": {
-            "predict": round(predicted - started, 3),
-            "assemble": round(time.time() - predicted, 3),
-        },
-    }
-    return _finish(job, record, found, time.time(), strips)
+        run_swath(job, swath, on_row)
+
+
+def put_together(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Make rasters and polygons of a job whose rows are all there.
+
+    Args:
+        job: The job.
+        earlier: The record of its rasters, where these are there already.
+
+    Returns:
+        What of the record is known only now.
+
+    Raises:
+        OutputError: Results cannot be written.
+    """
+    started, strips = time.time(), None
+    if earlier is not None:
+        found = {name: earlier[name] for name in _FOUND}
+    else:
+        with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes):
+            job.ledger.join_all()
+            names = assemble(job)
+            strips = job.ledger.borders() if job.options.polygons else None
+        found = {
+            "outputs": {name: (job.folder.path / name).stat().st_size for name in names},
+            "classes": count_classes(job),
+            "unreadable": job.ledger.unreadable(),
+            "seconds": {"assemble": round(time.time() - started, 3)},
+        }
+    if not job.options.polygons:
+        return found
+    started, path = time.time(), job.folder.segments
+    found["segments"] = write_segments(job, strips)
+    outputs = {**found["outputs"], path.name: path.stat().st_size}
+    seconds = {**found["seconds"], "polygons": round(time.time() - started, 3)}
+    return found | {"outputs": outputs, "seconds": seconds}
+
+
+def end(job: Job, begun: Begun, found: Mapping[str, Any]) -> Run:
+    """Write the record of a job whose results are there; with it the run is finished."""
+    if begun.earlier is None:
+        _refuse_changed(job)
+    took = dict(found["seconds"])
+    if begun.earlier is None:
+        rest = time.time() - begun.started - sum(took.values())
+        took = {"predict": round(max(rest, 0.0), 3), **took}
+        found = {"rows_from_earlier_run": job.plan.grid.rows - begun.missing, **found}
+    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    record = {**begun.record, **found, "seconds": took, "finished": finished}
+    write_record(job.folder, record)
+    job.folder.sweep()
+    return Run(job.folder, record)
+
+
+def _refuse_changed(job: Job) -> None:
+    """Refuse a map of two versions: a file behind a network may be replaced while it is read.
+
+    Raises:
+        InputError: One was.
+    """
+    before = job.scene_facts["files"]
+    if not any(map(is_remote, before)):
+        return
+    now = scene_facts(job.scene)["files"]
+    changed = [name for name in before if before[name] != now.get(name)]
+    if changed:
+        job.ledger.clear()
+        raise InputError(
+            f"{changed[0]} was changed while it was read; run the same command again when it is "
+            "complete"
+        )
 
 
 def _without_polygons(job: Job, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,36 +257,6 @@ def _drop_polygons(job: Job, outputs: Container[str]) -> None:
 
 
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
-
-
-def _finish(
-    job: Job,
-    record: dict[str, Any],
-    found: Mapping[str, Any],
-    started: float,
-    strips: Iterable[Strip] | None = None,
-) -> Run:
-    """Write the polygons and the record of a job whose rasters are there.
-
-    Args:
-        job: The job.
-        record: What was known of it before.
-        found: What is known of its rasters.
-        started: When the work on the polygons began.
-        strips: Regions and borders, where they were traced already.
-    """
-    path, outputs = job.folder.segments, dict(found["outputs"])
-    seconds = dict(found["seconds"])
-    record |= {name: found[name] for name in _FOUND}
-    if job.options.polygons:
-        record["segments"] = write_segments(job, strips)
-        outputs[path.name] = path.stat().st_size
-        seconds["polygons"] = round(time.time() - started, 3)
-    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    record |= {"outputs": outputs, "seconds": seconds, "finished": finished}
-    write_record(job.folder, record)
-    job.folder.sweep()
-    return Run(job.folder, record)
 
 
 @dataclass(frozen=True)
@@ -267,5 +354,9 @@ def _probability_layers(legend: Legend, step: float) -> list[ByteLayer]:
 
 def _tags(job: Job) -> Mapping[str, Any]:
     """Metadata inside the rasters: the user's facts, and what made the map."""
-    facts = {key.upper(): value for key, value in sorted(job.scene.about.items())}
+    # A column of anybody's table must not stand for a tag that GDAL or we read.
+    facts = {
+        (key if key in FACTS else f"about_{key}").upper(): value
+        for key, value in sorted(job.scene.about.items())
+    }
     return {"AGRISEG_MODEL": job.predictor.card.name, "AGRISEG_SCENE": job.scene.name, **facts}

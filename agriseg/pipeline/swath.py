@@ -24,7 +24,7 @@ from agriseg.pipeline.reading import read_chips
 from agriseg.tiling import Accumulator, ChipGrid, FinishedRows, Swath
 from agriseg.vector.parallel import threads_for
 
-__all__ = ["OnRow", "run_swath"]
+__all__ = ["OnRow", "finite_rows", "merge_row", "run_swath"]
 
 OnRow = Callable[[int], None]
 """Called with the number of raster pixels that became final."""
@@ -62,15 +62,20 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
             above = None if row == 0 or is_streamed else ledger.lower_strip(row - 1)
             last = row
             accumulator.start_row(row, above)
-            valid, unreadable = _merge_row(job.plan.grid, row, accumulator, stream)
-            finished = _finite(accumulator.pop_rows, row)
+            valid, unreadable = merge_row(job.plan.grid, row, accumulator, stream)
+            finished = finite_rows(accumulator.pop_rows, row)
             upper, lower = accumulator.upper_strip(), accumulator.lower_strip()
             writer.submit(enter, row, finished, valid, upper, lower, unreadable)
             if on_row:
                 on_row(job.plan.grid.finished_by(row).height * job.plan.grid.width)
 
 
-def _finite(pop_rows: Callable[[], FinishedRows | None], row: int) -> FinishedRows | None:
+def finite_rows(pop_rows: Callable[[], FinishedRows | None], row: int) -> FinishedRows | None:
+    """What `pop_rows` gives of chip row `row`.
+
+    Raises:
+        ModelError: A probability is NaN or infinite.
+    """
     try:
         return pop_rows()
     except FloatingPointError as error:
@@ -80,7 +85,7 @@ def _finite(pop_rows: Callable[[], FinishedRows | None], row: int) -> FinishedRo
         ) from error
 
 
-def _merge_row(
+def merge_row(
     grid: ChipGrid, row: int, accumulator: Accumulator, stream: Iterator[Predicted]
 ) -> tuple[NDArray[np.bool_], list[str]]:
     """Take the chips of one row from the stream, and merge them.

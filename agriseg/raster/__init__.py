@@ -6,6 +6,7 @@ from agriseg.raster.opening import Inputs, SceneOptions, narrow, open_scene, par
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.sample import sample_pixels
 from agriseg.raster.scene import FACTS, Pixels, Scene
+from agriseg.raster.sources import Source, find_sources
 
 __all__ = [
     "FACTS",
@@ -19,7 +20,9 @@ __all__ = [
     "SceneOptions",
     "SceneReader",
     "SceneReport",
+    "Source",
     "describe_scene",
+    "find_sources",
     "narrow",
     "open_scene",
     "parse_bands",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from agriseg.bands import ALPHA, Band
 from agriseg.geobox import GeoBox
 from agriseg.raster.masks import BandMask
 from agriseg.raster.radiometry import suspicious_level
+from agriseg.raster.remote import file_name
 from agriseg.raster.roles import NONE_TAKEN
 from agriseg.raster.sample import sample_pixels, sample_values
 from agriseg.raster.scene import Scene
@@ -125,7 +125,7 @@ def _alpha_reports(scene: Scene) -> tuple[BandReport, ...]:
     masks = [mask for mask in scene.masks if isinstance(mask, BandMask)]
     words = "marks the usable pixels"
     return tuple(
-        BandReport(mask.index, Path(mask.path).name, ALPHA, None, words, None, None, None)
+        BandReport(mask.index, file_name(mask.path), ALPHA, None, words, None, None, None)
         for mask in masks
     )
 
@@ -136,7 +136,7 @@ def _band_report(band: Band, values: NDArray[np.float32]) -> BandReport:
         spread = [float(v) for v in np.percentile(values.astype(np.float64), (1, 50, 99))]
     return BandReport(
         band.index,
-        Path(band.path).name,
+        file_name(band.path),
         band.key,
         band.wavelength_nm,
         band.evidence or "nothing says what it is",
@@ -274,7 +274,7 @@ def _dn_words(high: float) -> str:
 
 def _file_warnings(scene: Scene, source: Source) -> list[str]:
     found = []
-    name, box = Path(source.path).name, source.geobox
+    name, box = file_name(source.path), source.geobox
     if not source.is_tiled and box.width > _STRIPS_MATTER and box.height > _STRIPS_MATTER / 4:
         found.append(
             f"{name} is stored in strips, which reads slowly; rewrite it once: "
@@ -307,7 +307,7 @@ def _color_warnings(scene: Scene, source: Source) -> list[str]:
     ]
     if wrong:
         return [
-            f"the colour interpretation of {Path(source.path).name} contradicts the bands: "
+            f"the colour interpretation of {file_name(source.path)} contradicts the bands: "
             f"{'; '.join(wrong)}; agriseg goes by the bands, other programs may show false colours"
         ]
     trusted = source.count in (3, 4) and set(source.dtypes) == {"uint8"}

@@ -9,10 +9,10 @@ from agriseg.bands import ALPHA, SENSORS, Sensor, role_from_text
 from agriseg.errors import BandError, InputError
 from agriseg.raster.source import Source, inspect
 
-__all__ = ["band_files"]
+__all__ = ["OWN_MAPS", "RASTER_ENDINGS", "band_files", "is_picture", "is_raster_name", "role_of"]
 
-_RASTER_ENDINGS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")
-_OWN_MAPS = ("classes.tif", "confidence.tif", "probabilities.tif")
+RASTER_ENDINGS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")
+OWN_MAPS = ("classes.tif", "confidence.tif", "probabilities.tif")
 _LANDSAT_8_9 = re.compile(r"L[CO]0[89]_", re.IGNORECASE)
 _OTHER_LANDSAT = re.compile(r"L[A-Z]0\d_", re.IGNORECASE)
 _SENTINEL_2 = re.compile(r"(?:^|_)(?:T\d\d[A-Z]{3}|S2[A-D])_", re.IGNORECASE)
@@ -30,25 +30,21 @@ def band_files(folder: Path, sensor: Sensor | None = None) -> dict[str, str]:
         BandError: No file tells its band, or two tell the same one.
     """
     paths = sorted(
-        path
-        for path in folder.iterdir()
-        # Finder and others leave files that start with a dot beside the real ones.
-        if path.suffix.lower() in _RASTER_ENDINGS and path.is_file() and path.name[0] != "."
-        if path.name not in _OWN_MAPS
+        path for path in folder.iterdir() if is_raster_name(path.name) and path.is_file()
     )
     if not paths:
-        raise InputError(f"{folder} is a folder without rasters ({', '.join(_RASTER_ENDINGS)})")
+        raise InputError(f"{folder} is a folder without rasters ({', '.join(RASTER_ENDINGS)})")
     files: dict[str, str] = {}
     for path in paths:
         source = inspect(path)
-        if _is_picture(source):
+        if is_picture(source):
             continue
         if source.count > 2:
             raise InputError(
                 f"{folder}: {path.name} has {source.count} bands, so the folder is not one scene "
                 "of single-band files; give its files one by one"
             )
-        role = _role_of(source.descriptions[0], path.stem, sensor)
+        role = role_of(source.descriptions[0], path.stem, sensor)
         if role is None:
             continue
         if role in files:
@@ -65,12 +61,19 @@ def band_files(folder: Path, sensor: Sensor | None = None) -> dict[str, str]:
     return files
 
 
-def _is_picture(source: Source) -> bool:
+def is_raster_name(name: str) -> bool:
+    """Whether a file of that name in a folder is taken for a raster of the user's."""
+    # Finder and others leave files that start with a dot beside the real ones.
+    return name.lower().endswith(RASTER_ENDINGS) and name[0] != "." and name not in OWN_MAPS
+
+
+def is_picture(source: Source) -> bool:
     """A preview in true colours, as satellites and DJI put beside the bands."""
     return source.count in (3, 4) and set(source.dtypes) == {"uint8"}
 
 
-def _role_of(description: str | None, stem: str, sensor: Sensor | None) -> str | None:
+def role_of(description: str | None, stem: str, sensor: Sensor | None = None) -> str | None:
+    """The band that a file's description, or else its name, tells."""
     if sensor is not None:
         for text in filter(None, (description, stem)):
             if role := _sensor_role(text, sensor):

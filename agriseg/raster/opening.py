@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agriseg.bands import ALPHA, Band, Radiometry, Sensor, band_key, split_role
-from agriseg.errors import BandError, InputError, OptionError
+from agriseg.errors import BandError, InputError, OptionError, meant_by, redacted
 from agriseg.geobox import GeoBox
 from agriseg.raster.folder import band_files
 from agriseg.raster.masks import (
@@ -27,12 +28,13 @@ from agriseg.raster.masks import (
 )
 from agriseg.raster.radiometry import decide_radiometry
 from agriseg.raster.reader import apart_words, crs_words, grid_axes, mask_axes
+from agriseg.raster.remote import file_stem, is_remote
 from agriseg.raster.roles import Decision, decide_roles, sensor_named
 from agriseg.raster.sample import sample_values
 from agriseg.raster.scene import FACTS, Scene
 from agriseg.raster.source import Source, inspect
 
-__all__ = ["Inputs", "SceneOptions", "narrow", "open_scene", "parse_bands"]
+__all__ = ["Inputs", "SceneOptions", "common_stem", "narrow", "open_scene", "parse_bands"]
 
 Said = Sequence[str] | Mapping[str, int] | str
 PathLike = str | os.PathLike[str]
@@ -81,7 +83,8 @@ def open_scene(
         nodata: The value of missing pixels, where the file does not declare it.
         masks: Class rasters that hide pixels, as `"SCL.tif:0,1,3,8,9,10,11"`.
         mask_grow_m: Hide everything within this many metres of those classes too.
-        about: Facts that travel into every output: date, client, farm, field, crop, growth_stage.
+        about: Facts that travel into every output: date, client, farm, field, crop, growth_stage,
+            and any of your own.
         name: What the results are called; by default after the file.
 
     Bands on coarser grids are resampled to the finest one, bilinear.
@@ -92,9 +95,7 @@ def open_scene(
         OptionError: An option makes no sense.
     """
     facts = dict(about or {})
-    unknown = sorted(set(facts) - set(FACTS))
-    if unknown:
-        raise OptionError(f"the fact {unknown[0]!r} is unknown; known are {', '.join(FACTS)}")
+    _check_facts(facts)
     _check_scaling(scale, offset)
     said = parse_bands(bands) if isinstance(bands, str) else bands
     preset = sensor_named(sensor)
@@ -117,6 +118,18 @@ def open_scene(
         if isinstance(mask, ClassMask):
             _check_class_mask(mask, geobox)
     return Scene(name or stem, found, geobox, radiometry, alphas + class_masks, facts)
+
+
+def _check_facts(facts: Mapping[str, str]) -> None:
+    """Any fact may travel, if its name can be a key in every output, and is not a known one's."""
+    for fact in facts:
+        meant = meant_by(fact, FACTS)
+        if meant:
+            raise OptionError(f"the fact {fact!r} is unknown; did you mean {meant}?")
+        if not re.fullmatch(r"\w+", fact):
+            raise OptionError(
+                f"the fact {fact!r} cannot be a name in every output; use letters, digits and _"
+            )
 
 
 def _check_scaling(scale: float | None, offset: float | None) -> None:
@@ -213,7 +226,7 @@ def _find(
         files = {role: str(path) for role, path in given.items()}
         if not files:
             raise OptionError("no file is given; a scene needs one for each band: red=R.tif ...")
-        stem = _common_stem(list(files.values()))
+        stem = common_stem(list(files.values()))
         return (*_by_role(files, said, preset, nodata), stem)
     path = str(given)
     if not path.strip():
@@ -222,9 +235,9 @@ def _find(
         files = band_files(Path(path), preset)
         found = _by_role(files, said, preset, nodata, "the name of its file")
         return (*found, Path(path).resolve().name)
-    source = inspect(path)
+    source = inspect(path, fresh=True)
     decision = decide_roles(source, bands=said, sensor=preset, nodata=nodata)
-    return [source], [decision], Path(path).stem
+    return [source], [decision], file_stem(path)
 
 
 def _by_role(
@@ -242,7 +255,7 @@ def _by_role(
     sources, decisions = [], []
     for key, path in files.items():
         role, date = split_role(key)
-        source = inspect(path)
+        source = inspect(path, fresh=True)
         if source.count != 1 and not (source.count == 2 and source.colors[1] == "alpha"):
             raise BandError(
                 f"{key}={path}: the file has {source.count} bands, one is expected; give files "
@@ -261,15 +274,17 @@ def _by_role(
     return sources, decisions
 
 
-def _common_stem(paths: list[str]) -> str:
-    stems = [Path(path).stem for path in paths]
+def common_stem(paths: Sequence[str]) -> str:
+    """What a scene of one file a band is called: what their names share, else their folder."""
+    stems = [file_stem(path) for path in paths]
     letters = zip(*stems, strict=False)
     common = "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, letters))
     common = common.strip(" _-.")
     # B04 and B05 have B0 in common, which says nothing; the folder does.
     if len(paths) == 1 or len(common) > 2:
         return common
-    return Path(paths[0]).resolve().parent.name or "scene"
+    folder = Path(redacted(paths[0]))
+    return (folder if is_remote(paths[0]) else folder.resolve()).parent.name or "scene"
 
 
 def _check_alpha(source: Source, decision: Decision, user_said: bool) -> None:
@@ -364,7 +379,7 @@ def _common_grid(sources: Sequence[Source]) -> GeoBox:
 
 def _check_class_mask(mask: ClassMask, box: GeoBox) -> None:
     """Refuse a mask that could hide nothing, before hours are spent without it."""
-    size = inspect(mask.path).geobox
+    size = inspect(mask.path, fresh=True).geobox
     cols, rows = mask_axes(mask, size, box)
     if not (cols.meets(box.width, size.width) and rows.meets(box.height, size.height)):
         raise InputError(

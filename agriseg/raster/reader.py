@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
 from agriseg.bands import Band
-from agriseg.errors import InputError, ReadError
+from agriseg.errors import InputError
 from agriseg.geobox import GeoBox, Window
 from agriseg.raster.masks import AreaMask, BandMask, ClassMask
 from agriseg.raster.resample import Axis, resample
 from agriseg.raster.scene import Pixels, Scene
-from agriseg.raster.source import READ_FAULTS, open_raster, read_bands, read_error
+from agriseg.raster.source import RasterFile
 
-__all__ = ["SceneReader", "apart_words", "crs_words", "grid_axes", "mask_axes"]
+__all__ = ["ABSURD", "SceneReader", "apart_words", "crs_words", "grid_axes", "mask_axes"]
 
 # Bytes of source pixels held at once where a finer source is averaged down.
 _STRIP_BYTES = 64 << 20
@@ -31,7 +30,7 @@ _STRIP_BYTES = 64 << 20
 _PATCH = 128
 # No light is measured in such numbers: they stand for missing pixels, declared or not, and one of
 # them in a chip would drown the rest of it in a network.
-_ABSURD = 1e30
+ABSURD = 1e30
 
 
 def grid_axes(target: GeoBox, source: GeoBox, path: str) -> tuple[Axis, Axis]:
@@ -88,11 +87,10 @@ def apart_words(one: str, box: GeoBox, other: str, other_box: GeoBox, warp: str)
 class _File:
     """One open file of a scene: the bands that are wanted of it, if any, and its alpha band."""
 
-    def __init__(
-        self, dataset: Any, path: str, scene: Scene, bands: Sequence[Band], alpha: int | None
-    ):
-        self.path = path
-        self._dataset = dataset
+    def __init__(self, file: RasterFile, scene: Scene, bands: Sequence[Band], alpha: int | None):
+        dataset = file.dataset
+        self.path = file.path
+        self._file = file
         self._bands = tuple(bands)
         self._alpha = alpha
         self._size = Window(0, 0, dataset.width, dataset.height)
@@ -129,12 +127,8 @@ class _File:
         indexes = [band.index for band in self._bands]
         if self._alpha is not None:
             indexes.append(self._alpha)
-        at = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
-        try:
-            raw = read_bands(self._dataset, indexes, window=at)
-            usable = self._dataset.read_masks(1, window=at) if self._dataset_mask else None
-        except READ_FAULTS as error:
-            raise ReadError(read_error(self.path, window, error)) from error
+        raw = self._file.read(indexes, window)
+        usable = self._file.read_mask(window) if self._dataset_mask else None
         valid = np.ones(window.shape, bool) if usable is None else usable != 0
         if self._alpha is not None:
             valid &= raw[-1] != 0
@@ -147,7 +141,7 @@ class _File:
                 data += self._offset
             if raw.dtype.kind == "f":
                 # NaN compares as False.
-                valid &= (np.abs(data) < _ABSURD).all(axis=0)
+                valid &= (np.abs(data) < ABSURD).all(axis=0)
         return data, valid
 
     def _read_resampled(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -203,7 +197,6 @@ class SceneReader:
         self._stack = ExitStack()
         self._files: list[tuple[_File, list[int]]] = []
         self._class_masks: list[_OpenClassMask] = []
-        self._is_stale = False
         try:
             self._open()
         except BaseException:
@@ -216,18 +209,17 @@ class SceneReader:
             places[band.path].append(place)
         alphas = {mask.path: mask.index for mask in self.scene.masks if isinstance(mask, BandMask)}
         for path, mine in places.items():
-            dataset = self._stack.enter_context(open_raster(path))
+            opened = self._stack.enter_context(RasterFile(path))
             bands = [self._bands[place] for place in mine]
-            file = _File(dataset, path, self.scene, bands, alphas.get(path))
-            self._files.append((file, mine))
+            self._files.append((_File(opened, self.scene, bands, alphas.get(path)), mine))
         # Alpha in a file of its own counts for all bands; in a file of bands, for those.
         for path in alphas.keys() - {band.path for band in self.scene.bands}:
-            dataset = self._stack.enter_context(open_raster(path))
-            self._files.append((_File(dataset, path, self.scene, (), alphas[path]), []))
+            opened = self._stack.enter_context(RasterFile(path))
+            self._files.append((_File(opened, self.scene, (), alphas[path]), []))
         for mask in self.scene.masks:
             if isinstance(mask, ClassMask):
-                dataset = self._stack.enter_context(open_raster(mask.path))
-                self._class_masks.append(_OpenClassMask(dataset, mask, self.scene))
+                opened = self._stack.enter_context(RasterFile(mask.path))
+                self._class_masks.append(_OpenClassMask(opened, mask, self.scene))
 
     def __enter__(self) -> SceneReader:
         return self
@@ -246,20 +238,6 @@ class SceneReader:
         Raises:
             ReadError: Pixels cannot be read; the message names file and window.
         """
-        if self._is_stale:
-            # After a fault GDAL may take what it could not read for empty, and give zeros: a
-            # fresh handle fails again.
-            self._stack.close()
-            self._files, self._class_masks = [], []
-            self._open()
-            self._is_stale = False
-        try:
-            return self._read(window)
-        except ReadError:
-            self._is_stale = True
-            raise
-
-    def _read(self, window: Window) -> Pixels:
         valid = np.ones(window.shape, bool)
         for mask in self.scene.masks:
             if isinstance(mask, AreaMask):
@@ -282,8 +260,9 @@ class SceneReader:
 class _OpenClassMask:
     """A class mask on its own grid, laid onto the scene's by the nearest pixel."""
 
-    def __init__(self, dataset: Any, mask: ClassMask, scene: Scene) -> None:
-        self._dataset, self._mask = dataset, mask
+    def __init__(self, file: RasterFile, mask: ClassMask, scene: Scene) -> None:
+        self._file, self._mask = file, mask
+        dataset = file.dataset
         source = GeoBox(dataset.crs, dataset.transform, dataset.width, dataset.height)
         self._size = source.window
         self._cols, self._rows = mask_axes(mask, source, scene.geobox)
@@ -305,11 +284,7 @@ class _OpenClassMask:
         part = box.intersection(self._size)
         bad = np.zeros(box.shape, bool)
         if part is not None:
-            at = RasterioWindow(part.col_off, part.row_off, part.width, part.height)
-            try:
-                classes = self._dataset.read(1, window=at)
-            except READ_FAULTS as error:
-                raise ReadError(read_error(self._mask.path, part, error)) from error
+            classes = self._file.read([1], part)[0]
             inner = part.shifted(-box.col_off, -box.row_off).slices
             bad[inner] = np.isin(classes, list(self._mask.values))
         if margin and bad.any():

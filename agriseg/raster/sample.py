@@ -9,25 +9,21 @@ from typing import Any, TypeVar
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
 from agriseg.bands import Band
-from agriseg.errors import ReadError
+from agriseg.errors import ReadError, RemoteReadError
 from agriseg.geobox import GeoBox, Window
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.scene import Pixels, Scene
 from agriseg.raster.source import (
-    READ_FAULTS,
+    RasterFile,
     Source,
     gdal_settings,
     inspect,
-    open_raster,
-    read_bands,
-    read_error,
 )
 from agriseg.threads import cores, in_threads
 
-__all__ = ["sample_pixels", "sample_values"]
+__all__ = ["sample_pixels", "sample_values", "sample_windows"]
 
 _T = TypeVar("_T")
 
@@ -44,30 +40,29 @@ def sample_values(source: Source, *, max_values: int = 2_000_000) -> NDArray[Any
     Taken from the smallest sufficient overview where there is one, else from blocks on a lattice
     over the whole raster, so that it takes about as long on 50 GB as on 50 MB.
 
-    What is damaged is left out.
+    What is damaged is left out; but not of a file behind a network, where what fails now may be
+    there the next time: the values would not be the same ones.
 
     Raises:
-        ReadError: No pixel that was tried can be read.
+        ReadError: No pixel that was tried can be read; or one of them of a remote file.
     """
     box = source.geobox
     pixels = max(max_values // source.count, 64)
-    with open_raster(source.path) as dataset:
+    with RasterFile(source.path) as file:
         try:
-            whole = _overview(source, dataset, pixels)
-        except READ_FAULTS:
+            whole = _overview(source, file, pixels)
+        except RemoteReadError:
+            raise
+        except ReadError:
             whole = None  # perhaps a part of it can be read
     if whole is not None:
         return _flat(whole)
 
-    def read(dataset: Any, window: Window) -> NDArray[Any]:
-        at = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
-        try:
-            return _flat(read_bands(dataset, range(1, source.count + 1), window=at))
-        except READ_FAULTS as error:
-            raise ReadError(read_error(source.path, window, error)) from error
+    def read(file: RasterFile, window: Window) -> NDArray[Any]:
+        return _flat(file.read(range(1, source.count + 1), window))
 
     windows = list(_lattice(box, source.block_shapes[0], pixels))
-    found, faults = _shared(lambda: open_raster(source.path), read, windows)
+    found, faults = _shared(lambda: RasterFile(source.path), read, windows)
     if not found:
         raise faults[0]
     return np.concatenate(found, axis=1)
@@ -93,6 +88,8 @@ def _shared(
             for window in places:
                 try:
                     parts.append(read(opened, window))
+                except RemoteReadError:
+                    raise
                 except ReadError as error:
                     parts.append(error)
         return parts
@@ -107,18 +104,17 @@ def _shared(
     return found, [one for one in both if isinstance(one, ReadError)]
 
 
-def _overview(source: Source, dataset: Any, pixels: int) -> NDArray[Any] | None:
+def _overview(source: Source, file: RasterFile, pixels: int) -> NDArray[Any] | None:
     """All of a small raster, or of a fitting overview; None where there is neither."""
     box, bands = source.geobox, range(1, source.count + 1)
     if box.width * box.height <= pixels:
-        return read_bands(dataset, bands)
+        return file.read(bands, box.window)
     if not source.overviews:
         return None
     shrink = (box.width * box.height / pixels) ** 0.5
     fitting = [f for f in source.overviews if f >= shrink] or [source.overviews[-1]]
     side = max(fitting[0], shrink)
-    shape = (source.count, _shrunk(box.height, side), _shrunk(box.width, side))
-    return read_bands(dataset, bands, out_shape=shape)
+    return file.read_shrunk(bands, (_shrunk(box.height, side), _shrunk(box.width, side)))
 
 
 def sample_pixels(
@@ -130,7 +126,8 @@ def sample_pixels(
 ) -> Pixels:
     """A sample of a scene's pixels with scaling and masks applied, spread over all of it.
 
-    The same scene gives the same sample. A small scene is read whole. What is damaged is left out.
+    The same scene gives the same sample. A small scene is read whole. What is damaged is left out,
+    as in `sample_values`.
 
     Args:
         scene: Where from.
@@ -142,13 +139,12 @@ def sample_pixels(
         Pixels with data (bands, n, 1) and valid (n, 1).
 
     Raises:
-        ReadError: No pixel that was tried can be read.
+        ReadError: No pixel that was tried can be read; or one of them of a remote file.
     """
-    box = scene.geobox
-    spread = list(_lattice(box, _blocks(scene, keys), max_pixels))
-    tries = [spread]
-    if box.width * box.height <= max_pixels:
-        tries.insert(0, [box.window])
+    box, blocks = scene.geobox, _blocks(scene, keys)
+    tries = [sample_windows(box, blocks, max_pixels)]
+    if tries[0] == [box.window]:  # where that cannot be read, perhaps a part of it can
+        tries.append(list(_lattice(box, blocks, max_pixels)))
     found: list[Pixels] = []
     faults: list[ReadError] = []
     for windows in tries:
@@ -165,6 +161,19 @@ def sample_pixels(
         np.concatenate([part.data.reshape(len(keys), -1, 1) for part in found], axis=1),
         np.concatenate([part.valid.reshape(-1, 1) for part in found]),
     )
+
+
+def sample_windows(box: GeoBox, block: tuple[int, int], max_pixels: int) -> list[Window]:
+    """The windows that `sample_pixels` looks at first: the whole, or some spread over it.
+
+    Args:
+        box: The grid.
+        block: Rows and columns of the blocks in which its pixels are stored.
+        max_pixels: About how many pixels at most.
+    """
+    if box.width * box.height <= max_pixels:
+        return [box.window]
+    return list(_lattice(box, block, max_pixels))
 
 
 def _blocks(scene: Scene, keys: Sequence[str | Band]) -> tuple[int, int]:

@@ -16,12 +16,15 @@ from agriseg.geobox import GeoBox, Window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import xarray
+
+    from agriseg.raster.lazy import Chunks
     from agriseg.raster.masks import Mask
 
 __all__ = ["FACTS", "Pixels", "Scene"]
 
 FACTS = ("date", "client", "farm", "field", "crop", "growth_stage")
-"""What a user may say about a scene; it travels into every output."""
+"""What users say about a scene, beside facts of their own; it travels into every output."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Scene:
         geobox: The grid on which pixels are read; bands on other grids are resampled to it.
         radiometry: How numbers become reflectance.
         masks: What hides pixels beyond the bands' own nodata.
-        about: Facts from the user (`FACTS`).
+        about: Facts from the user (`FACTS`, and others).
     """
 
     name: str
@@ -109,3 +112,38 @@ class Scene:
 
         with SceneReader(self, keys) as reader:
             return reader.read(window or self.geobox.window)
+
+    def to_xarray(
+        self,
+        *,
+        keys: Sequence[str] | None = None,
+        chunks: Chunks = None,
+        masked: bool = True,
+    ) -> xarray.DataArray:
+        """The scene as a lazy array: dask reads pixels when they are asked for.
+
+        Its CRS and transform are at `.rio.crs` and `.rio.transform()`. x and y are coordinates of
+        pixel centres. A turned grid has none, since they would be of two dimensions: there only the
+        transform tells the place, and `scene.crop(window).to_xarray()` takes a part, since slicing
+        leaves the transform as it was.
+
+        Args:
+            keys: Roles, or `role@date`, in the order wanted; all bands with a role by default.
+            chunks: Sides of the chunks in pixels: one number, (rows, columns), or {"y": ..., "x":
+                ...}; by default about a million pixels, in whole blocks of the file.
+            masked: Make pixels NaN where a band of `keys` is not valid. Else they keep whatever the
+                files hold there, and nothing tells them apart.
+
+        Returns:
+            (band, y, x) float32 reflectance; `band` holds the keys. Beside it lies `wavelength` in
+            nm (NaN: unknown); the attributes tell the scene's name, its ground sampling distance
+            in metres, and what roles and scale were taken from.
+
+        Raises:
+            BandError: A band is not there.
+            OptionError: The chunks make no sense.
+            ReadError: Pixels cannot be read; raised where they are asked for.
+        """
+        from agriseg.raster.lazy import to_xarray
+
+        return to_xarray(self, keys=keys, chunks=chunks, masked=masked)

@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import math
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError  # no RasterioError, and public nowhere
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.session import Session
 
 from agriseg.errors import InputError
 from agriseg.geobox import GeoBox
-
-__all__ = ["READ_FAULTS", "Source", "inspect", "open_raster", "read_bands", "read_error"]
-
-READ_FAULTS: tuple[type[Exception], ...] = (RasterioError, CPLE_BaseError)
-"""What rasterio raises where GDAL fails."""
-
-# "https:", "GPKG:", but not the letter of a drive.
-_PREFIX = re.compile(r"\w\w+:")
-
-# What else comes out of opening a file whose header makes no sense.
-_OPEN_FAULTS: tuple[type[Exception], ...] = (
-    *READ_FAULTS,
-    ValueError,
-    TypeError,
-    OverflowError,
-    UnicodeError,
+from agriseg.raster.opener import (
+    OPEN_FAULTS,
+    READ_FAULTS,
+    RasterFile,
+    is_local,
+    open_raster,
+    read_bands,
+    read_error,
+    why_not,
 )
+
+__all__ = [
+    "READ_FAULTS",
+    "RasterFile",
+    "Source",
+    "gdal_settings",
+    "inspect",
+    "open_raster",
+    "read_bands",
+    "read_error",
+]
 
 # A file is decoded block by block. One block of more than this cannot be streamed; a block of an
 # absurd size is also how a corrupt header makes a reader allocate all memory there is.
@@ -92,48 +91,39 @@ class Source:
         return rows * cols * self.dtype.itemsize * bands
 
 
+# rasterio takes these from a session only, and so sets them itself.
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+class _SameKeys(Session):  # type: ignore[misc]
+    """The credentials of another thread."""
+
+    def __init__(self, keys: Mapping[str, Any]) -> None:
+        self._keys = dict(keys)
+
+    def get_credential_options(self) -> dict[str, Any]:
+        return dict(self._keys)
+
+
 def gdal_settings() -> dict[str, Any]:
-    """GDAL's settings of this thread, to be handed to another: they do not come by themselves."""
-    return dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
+    """GDAL's settings of this thread, to be handed to another: they do not come by themselves.
 
-
-@contextmanager
-def open_raster(path: str) -> Iterator[Any]:
-    """Open a raster for reading; what GDAL says of a failure becomes one clear line.
-
-    Raises:
-        InputError: GDAL cannot open it.
+    Returns:
+        What `rasterio.Env` takes.
     """
-    try:
-        # Inside an Env what GDAL has to say goes to the log, and not to the user's screen.
-        with warnings.catch_warnings(), rasterio.Env():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-    except _OPEN_FAULTS as error:
-        raise InputError(_why_not(path, error)) from error
-    try:
-        yield dataset
-    finally:
-        dataset.close()
+    if not rasterio.env.hasenv():
+        return {}
+    settings = dict(rasterio.env.getenv())
+    keys = {name: settings.pop(name) for name in _KEYS if name in settings}
+    return {**settings, "session": _SameKeys(keys)} if keys else settings
 
 
-def _why_not(path: str, error: Exception) -> str:
-    local = Path(path)
-    if _is_local(path) and not local.exists():
-        return f"{path}: there is no such file; check the path"
-    if _is_local(path) and local.is_dir():
-        return f"{path} is a folder, and GDAL knows no raster in it; give a raster file"
-    if path.lower().endswith((".safetensors", ".onnx")):
-        return f"{path} is a model, no raster; give the raster first, and the model with --model"
-    said = " ".join(str(error).split()).rstrip(".")
-    if "missing codec" in said:
-        todo = "this GDAL lacks that compression: where it opens, rewrite it with gdal_translate"
-        return f"{path} cannot be opened as a raster: {said}; {todo} -co COMPRESS=DEFLATE"
-    return f"{path} cannot be opened as a raster: {said}; check it with gdalinfo"
-
-
-def inspect(path: str | Path) -> Source:
+def inspect(path: str | Path, *, fresh: bool = False) -> Source:
     """Read the facts of a raster file; no pixels are read.
+
+    Args:
+        path: The file.
+        fresh: Ask the server of a remote file, whatever GDAL remembers of it.
 
     Raises:
         InputError: It is not a raster that agriseg can use: not readable, no bands, complex
@@ -141,11 +131,11 @@ def inspect(path: str | Path) -> Source:
             its CRS cannot have, or a virtual raster whose files are missing.
     """
     path = str(path)
-    with open_raster(path) as dataset:
+    with open_raster(path, fresh=fresh) as dataset:
         try:
             source = _facts(path, dataset)
-        except _OPEN_FAULTS as error:
-            raise InputError(_why_not(path, error)) from error
+        except OPEN_FAULTS as error:
+            raise InputError(why_not(path, error)) from error
     _refuse_unusable(source)
     return source
 
@@ -223,7 +213,7 @@ def _refuse_unusable(source: Source) -> None:
     if source.driver == "VRT":
         # GDAL opens a mosaic whose parts are gone, and fails where the first of them is read.
         for part in source.files:
-            if _is_local(part) and not Path(part).exists():
+            if is_local(part) and not Path(part).exists():
                 raise InputError(
                     f"{source.path} is a virtual raster made of other files, and {part} is "
                     "missing; bring it back, or make the virtual raster anew"
@@ -246,11 +236,6 @@ def _refuse_false_degrees(source: Source) -> None:
                 f"{y:.10g}; assign the right coordinate system: gdal_edit.py -a_srs EPSG:... "
                 f'"{source.path}"'
             )
-
-
-def _is_local(path: str) -> bool:
-    """Whether GDAL takes it for the path of a file here: no address, no XML, no driver's words."""
-    return not path.lstrip().startswith(("/vsi", "<")) and not _PREFIX.match(path)
 
 
 def _colors(dataset: Any) -> tuple[str, ...]:
@@ -278,25 +263,3 @@ def _wavelength(dataset: Any, index: int) -> float | None:
         return None
     # Rounded, because 0.56 * 1000 is not 560.
     return round(value, 6) if value is not None and 0 < value < math.inf else None
-
-
-def read_bands(dataset: Any, indexes: Sequence[int], **how: Any) -> NDArray[Any]:
-    """Raw values (bands, h, w) in the type that holds all of these bands.
-
-    A virtual raster may mix types, which rasterio does not read together.
-    """
-    if len({dataset.dtypes[index - 1] for index in indexes}) > 1:
-        if "out_shape" in how:
-            how["out_shape"] = how["out_shape"][1:]
-        return np.stack([dataset.read(index, **how) for index in indexes])
-    values: NDArray[Any] = dataset.read(list(indexes), **how)
-    return values
-
-
-def read_error(path: str, window: object, error: Exception) -> str:
-    """The line that says which pixels of which file could not be read."""
-    said = " ".join(str(error.__cause__ or error).split())
-    return (
-        f"{path}: the pixels of {window} cannot be read ({said}); the file is damaged or was cut "
-        "off: fetch or export it again"
-    )

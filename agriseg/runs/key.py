@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agriseg.errors import InputError
+from agriseg.errors import InputError, redacted
 from agriseg.raster.masks import AreaMask, BandMask
+from agriseg.raster.remote import file_name, is_remote
 from agriseg.raster.scene import Scene
 from agriseg.raster.source import inspect
+from agriseg.runs.remote_print import ENDS, remote_print
 
 __all__ = [
     "digest",
@@ -24,7 +26,6 @@ __all__ = [
     "scene_facts",
 ]
 
-_ENDS = 1 << 16
 # A raster inside an archive changes with the archive.
 _ARCHIVE = re.compile(
     r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)://)(.+?\.(?:zip|tar\.gz|tgz|tar|gz|7z|rar))",
@@ -51,31 +52,36 @@ def files_of(path: str) -> list[str]:
         for name in files:
             if name not in found:
                 found[name] = None
-                if name != source and source.lower().endswith(".vrt"):
+                if name != source and file_name(source).lower().endswith(".vrt"):
                     waiting.append(name)
     return list(found)
 
 
 def fingerprint(path: str) -> list[dict[str, Any]]:
-    """Size, time and a hash of both ends of each of `files_of` a raster.
-
-    Of a path that is no local file only the name is known.
-    """
+    """The print of each of `files_of` a raster."""
     return [file_print(name) for name in files_of(path)]
 
 
 def file_print(name: str) -> dict[str, Any]:
-    """Size, time and a hash of both ends of a file; only the name where it is no local one."""
+    """Size, time and a hash of both ends of a file; of one behind a network, see `remote_print`.
+
+    Of what is no file only the name is known.
+
+    Raises:
+        InputError: A server does not answer.
+    """
+    if is_remote(name):
+        return remote_print(name)
     archive = _ARCHIVE.search(name)
     path = Path(archive.group(1) if archive else name)
     try:
         status = path.stat()
         with path.open("rb") as file:
-            ends = file.read(_ENDS)
-            file.seek(max(status.st_size - _ENDS, 0))
-            ends += file.read(_ENDS)
+            ends = file.read(ENDS)
+            file.seek(max(status.st_size - ENDS, 0))
+            ends += file.read(ENDS)
     except OSError:
-        return {"name": name}
+        return {"name": redacted(name)}
     return {
         "name": Path(name).name,
         "bytes": status.st_size,
@@ -89,7 +95,7 @@ def is_same_file(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     if one == other:
         return True
     keys = ("name", "bytes", "ends")
-    small = one.get("bytes", 2 * _ENDS + 1) <= 2 * _ENDS
+    small = one.get("bytes", 2 * ENDS + 1) <= 2 * ENDS
     return small and all(one.get(key) == other.get(key) for key in keys)
 
 
@@ -103,12 +109,12 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
             masks.append({"area": mask.label, "polygons": polygons})
         elif isinstance(mask, BandMask):
             paths.setdefault(mask.path)
-            masks.append({"alpha": Path(mask.path).name, "band": mask.index})
+            masks.append({"alpha": file_name(mask.path), "band": mask.index})
         else:
             paths.setdefault(mask.path)
             masks.append(
                 {
-                    "classes": Path(mask.path).name,
+                    "classes": file_name(mask.path),
                     "values": sorted(mask.values),
                     "grow_m": mask.grow_m,
                 }
@@ -118,7 +124,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "name": scene.name,
         "bands": [
             {
-                "file": Path(band.path).name,
+                "file": file_name(band.path),
                 "index": band.index,
                 "role": band.key,
                 "wavelength_nm": band.wavelength_nm,
@@ -137,8 +143,18 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
             "height": box.height,
         },
         "masks": masks,
-        "files": {path: fingerprint(path) for path in paths},
+        "files": dict(zip(_shown(paths), map(fingerprint, paths), strict=True)),
     }
+
+
+def _shown(paths: Iterable[str]) -> list[str]:
+    """Paths fit for everyone's eyes, each once: two may differ in nothing but what is secret."""
+    found: list[str] = []
+    for path in paths:
+        name = redacted(path)
+        same = sum(one == name or one.startswith(f"{name} #") for one in found)
+        found.append(f"{name} #{same + 1}" if same else name)
+    return found
 
 
 def pixel_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

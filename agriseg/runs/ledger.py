@@ -48,11 +48,13 @@ class Ledger:
         folder: Where they are.
         grid: The chip grid of the run.
         probabilities: Whether row files carry the probability of each class.
+        together: Classes that are decided as one, see `agriseg.tiling.decide`.
     """
 
     folder: Path
     grid: ChipGrid
     probabilities: bool = False
+    together: tuple[int, ...] = ()
 
     def create(self) -> None:
         """Make the folder, and say that this process works in it."""
@@ -178,7 +180,9 @@ class Ledger:
             return  # another process was quicker
         except (KeyError, ValueError) as error:
             raise _damaged(self._upper(row)) from error
-        finished = join_seam(upper, lower, window, probabilities=self.probabilities)
+        finished = join_seam(
+            upper, lower, window, probabilities=self.probabilities, together=self.together
+        )
         self._write(self._seam(row), finished, valid)
         self._upper(row).unlink(missing_ok=True)
         self._lower(row - 1).unlink(missing_ok=True)
@@ -233,13 +237,8 @@ class Ledger:
         return [line for file in files for line in json.loads(file.read_text())]
 
     def _write(self, path: Path, finished: FinishedRows, valid: NDArray[np.bool_]) -> None:
-        planes = [finished.classes[None], finished.confidence[None]]
-        if finished.probabilities is not None:
-            planes.append(finished.probabilities)
-        stack = np.concatenate(planes)
-        stack[:, ~valid] = NODATA
         _traced(path).unlink(missing_ok=True)
-        write_rows(path, stack)
+        write_rows(path, finished.planes(valid))
 
     def _body_is_empty(self, row: int) -> bool:
         return self.grid.body(row) is None

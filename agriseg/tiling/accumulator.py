@@ -17,6 +17,7 @@ does not depend on which of two swaths came first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +64,15 @@ class FinishedRows:
     classes: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     probabilities: NDArray[np.uint8] | None = None
+
+    def planes(self, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """All of them as one (2 or 2 + classes, height, width), `NODATA` where not `valid`."""
+        planes = [self.classes[None], self.confidence[None]]
+        if self.probabilities is not None:
+            planes.append(self.probabilities)
+        stack = np.concatenate(planes)
+        stack[:, ~valid] = NODATA
+        return stack
 
 
 class Accumulator(Protocol):
@@ -111,13 +121,34 @@ def cross_fade(overlap: int) -> NDArray[np.float32]:
 
 
 def decide(
-    probabilities: NDArray[np.float32],
+    probabilities: NDArray[np.float32], together: Sequence[int] = ()
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Class and confidence bytes, both (height, width), from (classes, height, width).
 
-    The first of equally likely classes wins.
+    The first of equally likely classes wins. The confidence is the probability of the class.
+
+    Args:
+        probabilities: Of each class.
+        together: Classes that are decided as one first: a pixel is the likeliest of them where the
+            sum of their probabilities is above that of each other class.
     """
-    return probabilities.argmax(axis=0).astype(np.uint8), to_steps(probabilities.max(axis=0))
+    if not together:
+        return probabilities.argmax(axis=0).astype(np.uint8), to_steps(probabilities.max(axis=0))
+    members = np.asarray(together)
+    others = np.setdiff1d(np.arange(len(probabilities)), members)
+    one, other = probabilities[members], probabilities[others]
+    wins = _sum(list(one)) > other.max(axis=0)
+    classes = np.where(wins, members[one.argmax(axis=0)], others[other.argmax(axis=0)])
+    most = np.where(wins, one.max(axis=0), other.max(axis=0))
+    return classes.astype(np.uint8), to_steps(most)
+
+
+def _sum(planes: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One after the other, so that every device comes to the same bits."""
+    total = planes[0]
+    for plane in planes[1:]:
+        total = total + plane
+    return total
 
 
 def to_steps(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -139,7 +170,12 @@ def was_predicted(strip: Any) -> Any:
 
 
 def join_seam(
-    upper: SeamStrip, lower: SeamStrip, window: Window, *, probabilities: bool
+    upper: SeamStrip,
+    lower: SeamStrip,
+    window: Window,
+    *,
+    probabilities: bool,
+    together: Sequence[int] = (),
 ) -> FinishedRows:
     """Finish the rows that two separately merged chip rows share.
 
@@ -148,6 +184,7 @@ def join_seam(
         lower: `lower_strip` of the chip row above the cut.
         window: The shared rows, `ChipGrid.seam_above` of the chip row below.
         probabilities: Also give the probability of each class.
+        together: See `decide`.
 
     Raises:
         FloatingPointError: A probability is NaN or infinite.
@@ -155,7 +192,7 @@ def join_seam(
     blended = upper + lower
     if not np.isfinite(blended.sum()):
         raise FloatingPointError("probabilities are not finite")
-    planes = np.stack(decide(blended))
+    planes = np.stack(decide(blended, together))
     if probabilities:
         planes = np.concatenate([planes, to_steps(blended)])
     planes[:, ~(was_predicted(upper) & was_predicted(lower))] = NODATA
@@ -175,11 +212,20 @@ class NumpyAccumulator:
         grid: The chip grid of the raster.
         classes: Number of classes.
         probabilities: Also keep the probability of each class.
+        together: See `decide`.
     """
 
-    def __init__(self, grid: ChipGrid, classes: int, *, probabilities: bool = False) -> None:
+    def __init__(
+        self,
+        grid: ChipGrid,
+        classes: int,
+        *,
+        probabilities: bool = False,
+        together: Sequence[int] = (),
+    ) -> None:
         self._grid = grid
         self._classes = classes
+        self._together = tuple(together)
         self._keep = probabilities
         fade = cross_fade(grid.overlap)
         self._later = self._array(fade)
@@ -291,7 +337,7 @@ class NumpyAccumulator:
         self._finite = self._finite and bool(np.isfinite(probabilities.sum()))
         if not self._finite:
             return
-        out[0], out[1] = decide(probabilities)
+        out[0], out[1] = decide(probabilities, self._together)
         if self._keep:
             out[2:] = to_steps(probabilities)
 

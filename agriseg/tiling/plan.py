@@ -53,5 +53,19 @@ class Plan:
         edges = [grid.rows * k // count for k in range(count + 1)]
         return cls(grid, tuple(Swath(a, b - 1) for a, b in pairwise(edges)))
 
+    @classmethod
+    def guided(cls, grid: ChipGrid, workers: int) -> Plan:
+        """Cut the grid for workers that take one swath after the other: long ones first.
+
+        Each is a share of what remains (Polychronopoulos and Kuck 1987, Guided self-scheduling,
+        IEEE Trans. Comput. C-36), so there are few seams, and nobody waits long at the end.
+        """
+        swaths, first = [], 0
+        while first < grid.rows:
+            many = -(-(grid.rows - first) // (2 * max(workers, 1)))
+            swaths.append(Swath(first, first + many - 1))
+            first += many
+        return cls(grid, tuple(swaths))
+
     def __iter__(self) -> Iterator[Swath]:
         return iter(self.swaths)

@@ -75,10 +75,20 @@ def draft_card(
         stride=stride,
         gsd_m=_gsd_range(config, scenes),
         radiometry=config.model.radiometry,
+        together=_together(config, codes),
         licence=config.card.licence,
         description=config.card.description,
         caution=config.card.caution,
     )
+
+
+def _together(config: TrainConfig, codes: Codes) -> tuple[str, ...]:
+    """Names of the classes that are decided as one, since they are learned so too."""
+    if not config.learn.together:
+        return ()
+    values = codes.classes(config.learn.together)
+    # What makes no sense is refused where it is learned.
+    return tuple(codes.legend.names[k] for k in values) if len(values) < len(codes.legend) else ()
 
 
 def _band(band: Any, scenes: Sequence[LabelledScene], base: ModelCard | None) -> BandInput:

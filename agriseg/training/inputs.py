@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agriseg.errors import OptionError
+from agriseg.errors import OptionError, redacted
 from agriseg.labels import Material
 from agriseg.labels.pairs import is_vector, seen_from
 from agriseg.raster.writer import write_bytes
@@ -46,7 +46,7 @@ def inputs_of(material: Material, base: Path, init: Path | None = None) -> Input
         paths |= dict.fromkeys(getattr(one.labels, "files", ()))
     if init is not None:
         paths[str(init)] = None
-    return {seen_from(path, base): found for path, found in in_threads(_prints, paths)}
+    return {seen_from(redacted(path), base): found for path, found in in_threads(_prints, paths)}
 
 
 def _prints(path: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from torchgeo.trainers import SemanticSegmentationTask
 from torchmetrics.classification import MultilabelStatScores
 
 from agriseg.labels import Codes
+from agriseg.models.torch_accumulator import decided
 from agriseg.training.augment import Augment
 from agriseg.training.config import LearnConfig
 from agriseg.training.losses import LossOptions, SetLoss
@@ -158,7 +159,8 @@ class Task(SemanticSegmentationTask):
         allowed = self.criterion.allowed[codes.long()]
         alone = allowed.sum(-1, keepdim=True) == 1
         truth = torch.where(allowed & ~alone, _UNKNOWN, allowed.long())
-        found = nn.functional.one_hot(logits.argmax(1), classes)
+        _, best = decided(torch.softmax(logits, 1).movedim(1, 0), self._together)
+        found = nn.functional.one_hot(best, classes)
         self.scores.update(found.reshape(-1, classes), truth.reshape(-1, classes))
 
     def take_scores(self) -> dict[str, float | None]:

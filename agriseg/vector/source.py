@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
-from agriseg.errors import InputError, OptionError, ReadError
+from agriseg.errors import InputError, OptionError
 from agriseg.geobox import GeoBox, Window
-from agriseg.raster.source import READ_FAULTS, Source, inspect, open_raster, read_error
+from agriseg.raster.source import READ_FAULTS, RasterFile, Source, inspect, open_raster
 from agriseg.vector.names import clean_names, read_names
 
 __all__ = ["ClassRaster", "ClassReader", "ClassRows", "open_classes"]
@@ -66,15 +65,13 @@ class _Layer:
     has_mask: bool
     block_rows: int
 
-    def read(self, dataset: Any, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read(
+        self, file: RasterFile, window: Window
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Raw values and where they count, (h, w) each; None for everywhere."""
-        at = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
-        try:
-            raw: NDArray[Any] = dataset.read(1, window=at)
-            shown = [dataset.read(self.alpha, window=at)] if self.alpha else []
-            shown += [dataset.read_masks(1, window=at)] if self.has_mask else []
-        except READ_FAULTS as error:
-            raise ReadError(read_error(self.path, window, error)) from error
+        raw = file.read([1], window)[0]
+        shown = [file.read([self.alpha], window)[0]] if self.alpha else []
+        shown += [file.read_mask(window)] if self.has_mask else []
         valid: NDArray[np.bool_] | None = None
         for plane, hidden in [(raw, value) for value in self.missing] + [(p, 0) for p in shown]:
             counts = plane != plane.dtype.type(hidden)
@@ -154,7 +151,7 @@ class ClassReader:
     def __init__(self, raster: ClassRaster) -> None:
         self._raster = raster
         self._stack = ExitStack()
-        self._open: dict[str, Any] = {}
+        self._open: dict[str, RasterFile] = {}
 
     def __enter__(self) -> ClassReader:
         return self
@@ -165,9 +162,6 @@ class ClassReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
         self._open = {}
         self._stack.close()
 
@@ -181,17 +175,12 @@ class ClassReader:
         window = Window(0, row_off, raster.geobox.width, height)
         if window.intersection(raster.geobox.window) != window:
             raise ValueError(f"{window} reaches out of a raster of {raster.geobox.height} rows")
-        try:
-            classes, valid = self._layer(raster.layer, window)
-            if valid is None:
-                valid = np.ones(window.shape, bool)
-            if raster.confidence_layer is None:
-                return ClassRows(row_off, classes, valid)
-            raw, has_steps = self._layer(raster.confidence_layer, window)
-        except ReadError:
-            # GDAL may take what it could not read for empty, and give zeros: open the files anew.
-            self._close()
-            raise
+        classes, valid = self._layer(raster.layer, window)
+        if valid is None:
+            valid = np.ones(window.shape, bool)
+        if raster.confidence_layer is None:
+            return ClassRows(row_off, classes, valid)
+        raw, has_steps = self._layer(raster.confidence_layer, window)
         steps, has_steps = _steps(raw, has_steps)
         if has_steps is not None and not (valid & ~has_steps).any():
             has_steps = None
@@ -201,7 +190,7 @@ class ClassReader:
         self, layer: _Layer, window: Window
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         if layer.path not in self._open:
-            self._open[layer.path] = self._stack.enter_context(open_raster(layer.path))
+            self._open[layer.path] = self._stack.enter_context(RasterFile(layer.path))
         return layer.read(self._open[layer.path], window)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -133,21 +134,69 @@ def test_model_file_is_cut_off(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> N
     assert_one_line(result, "half.safetensors")
 
 
-def test_two_inputs_for_one_folder(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:
+def test_two_inputs_of_one_name_go_to_two_folders(
+    agriseg: Agriseg, rgb: Path, tmp_path: Path
+) -> None:
     (tmp_path / "b").mkdir()
     twin = tmp_path / "b" / "rgb.tif"
     twin.write_bytes(rgb.read_bytes())
-    result = agriseg("segment", rgb, twin, "-o", tmp_path / "out")
-    assert_one_line(result, str(rgb), str(twin))
-    assert not (tmp_path / "out").exists()
+    code, _, said = agriseg("segment", rgb, twin, "-o", tmp_path / "out")
+    assert code == 0, said
+    names = [path.parent.name for path in sorted(tmp_path.glob("out/*/classes.tif"))]
+    assert len(names) == 2
+    assert "b-rgb" in names
+    assert (tmp_path / "out" / "batch.json").exists()
 
 
-def test_the_second_input_is_checked_before_the_first_is_segmented(
+def test_a_bad_input_is_told_first_and_does_not_stop_the_others(
     agriseg: Agriseg, rgb: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "bad.tif").write_text("no raster")
-    assert_one_line(agriseg("segment", rgb, tmp_path / "bad.tif", "-o", tmp_path / "out"), "bad")
+    bad = tmp_path / "bad.tif"
+    bad.write_text("no raster")
+    command = ("segment", rgb, bad, "-o", tmp_path / "out")
+    code, _, said = agriseg(*command)
+    assert code == 1
+    assert "Traceback" not in said
+    told = said.splitlines()
+    assert told.index(next(line for line in told if "bad" in line and "failed" in line)) == 0
+    assert told[-1].startswith("error: 1 of 2 scenes could not be segmented: bad (")
+    found = json.loads((tmp_path / "out" / "batch.json").read_text())
+    assert {one["name"]: one["state"] for one in found["scenes"]} == {
+        "rgb": "done",
+        "bad": "failed",
+    }
+    assert "bad.tif" in found["scenes"][1]["error"]
+    # Once that is mended, the same command does only what is missing.
+    bad.write_bytes(rgb.read_bytes())
+    code, _, said = agriseg(*command)
+    assert code == 0
+    assert "rgb" in next(line for line in said.splitlines() if "already there" in line)
+    found = json.loads((tmp_path / "out" / "batch.json").read_text())
+    assert [one["resumed"] for one in found["scenes"]] == [True, False]
+
+
+def test_inputs_that_are_all_bad_are_one_line(agriseg: Agriseg, tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_text("no raster")
+    paths = (tmp_path / "a.tif", tmp_path / "b.tif")
+    assert_one_line(agriseg("segment", *paths, "-o", tmp_path / "out"), "a.tif")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--memory-limit", "0.01"), ("--memory-limit 0.01", "GB", "--chip")),
+        (("--memory-limit", "-1"), ("--memory-limit -1", "more than 0")),
+        (("--workers", "0"), ("--workers 0", "1 or more")),
+        (("--workers", "2", "--scheduler", "tcp://x:1"), ("--workers", "--scheduler", "give one")),
+    ],
+)
+def test_workers_and_memory_that_make_no_sense(
+    agriseg: Agriseg, rgb: Path, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert_one_line(agriseg("segment", rgb, "-q", "-o", tmp_path / "out", *options), *words)
+    assert not list(tmp_path.glob("out/*/*.tif"))
 
 
 def test_output_folder_is_a_file(agriseg: Agriseg, rgb: Path, tmp_path: Path) -> None:

@@ -205,3 +205,30 @@ def test_texts_that_are_no_card(text):
 def test_cards_with_wrong_types(make_card, changes):
     with pytest.raises(ModelError):
         ModelCard.from_json(edited(make_card(), **changes))
+
+
+def together(*names: str) -> ModelCard:
+    legend = Legend.of(("soil", "#966f4a"), ("crop", "#388e3c"), ("weed", "#d81b60"))
+    return ModelCard("tiny", "unet", (BandInput("red"),), legend, together=names)
+
+
+def test_classes_together_are_named_in_the_order_of_the_legend():
+    card = together("weed", "crop")
+    assert card.together == ("crop", "weed")
+    assert card.together_values == (1, 2)
+    assert ModelCard.from_json(card.to_json()) == card
+    assert card.digest != together().digest
+    assert together().together_values == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("crop", "weeds"), "together is .*weeds.*; expected is classes of soil, crop, weed"),
+        (("crop",), "two classes or more, but not all"),
+        (("soil", "crop", "weed"), "two classes or more, but not all"),
+    ],
+)
+def test_other_groups_are_refused(names, words):
+    with pytest.raises(ModelError, match=words):
+        together(*names)

@@ -225,7 +225,7 @@ def merged(accumulator, grid, classes, seed, ties, skipped, cut):
     for row in range(grid.rows):
         above = results[-1][2] if row == cut and results and seed % 2 else None
         if row == cut:
-            accumulator = type(accumulator).fresh(grid, classes)
+            accumulator = type(accumulator).fresh(grid, classes, accumulator._together)
         accumulator.start_row(row, above)
         for chip in grid.chips(row):
             if (row * grid.cols + chip.col) not in skipped:
@@ -237,8 +237,8 @@ def merged(accumulator, grid, classes, seed, ties, skipped, cut):
 
 class OnTorch(TorchAccumulator):
     @classmethod
-    def fresh(cls, grid, classes):
-        return cls(grid, classes, device="cpu", probabilities=True)
+    def fresh(cls, grid, classes, together=()):
+        return cls(grid, classes, device="cpu", probabilities=True, together=together)
 
     def add(self, probabilities, chip):
         with torch.inference_mode():  # as a network's outputs are made
@@ -248,8 +248,8 @@ class OnTorch(TorchAccumulator):
 
 class OnNumpy(NumpyAccumulator):
     @classmethod
-    def fresh(cls, grid, classes):
-        return cls(grid, classes, probabilities=True)
+    def fresh(cls, grid, classes, together=()):
+        return cls(grid, classes, probabilities=True, together=together)
 
 
 def same(a, b):
@@ -266,10 +266,14 @@ def same(a, b):
     st.booleans(),
     st.sets(st.integers(0, 30), max_size=6),
     st.none() | st.integers(1, 5),
+    st.sets(st.integers(0, 4), min_size=2, max_size=3),
 )
-def test_the_same_bytes_as_the_reference(grid, classes, seed, ties, skipped, cut):
-    expected = merged(OnNumpy.fresh(grid, classes), grid, classes, seed, ties, skipped, cut)
-    found = merged(OnTorch.fresh(grid, classes), grid, classes, seed, ties, skipped, cut)
+def test_the_same_bytes_as_the_reference(grid, classes, seed, ties, skipped, cut, group):
+    group = sorted(k for k in group if k < classes)
+    together = group if 2 <= len(group) < classes else ()
+    each = (grid, classes, seed, ties, skipped, cut)
+    expected = merged(OnNumpy.fresh(grid, classes, together), *each)
+    found = merged(OnTorch.fresh(grid, classes, together), *each)
     for (rows, *strips), (other_rows, *other_strips) in zip(expected, found, strict=True):
         assert (rows is None) == (other_rows is None)
         if rows is not None:

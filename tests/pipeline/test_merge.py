@@ -117,6 +117,19 @@ def test_any_number_of_swaths_gives_the_same_bytes(
     assert result_bytes(tmp_path / "scene") == expected
 
 
+def test_classes_together_leave_no_trace_of_cuts(
+    tmp_path: Path, reference: tuple[Path, dict[str, bytes]]
+) -> None:
+    """Rows, and the seams that the ledger joins, are decided by the same rule."""
+    path, apart = reference
+    model = Smooth(identity_card(together=("crop", "weed")), fingerprint="together")
+    agriseg.segment(path, tmp_path / "one", model=model, probabilities=True)
+    agriseg.segment(path, tmp_path / "cut", model=model, probabilities=True, swaths=99)
+    one = result_bytes(tmp_path / "one" / "scene")
+    assert one == result_bytes(tmp_path / "cut" / "scene")
+    assert one != apart
+
+
 @pytest.mark.parametrize("batch", [2, 3, 7])
 def test_any_batch_gives_the_same_bytes(
     tmp_path: Path, reference: tuple[Path, dict[str, bytes]], batch: int

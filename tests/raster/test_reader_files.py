@@ -241,5 +241,9 @@ def test_files_given_wrongly(tif: Tif) -> None:
         open_scene({"red": one}, bands="red")
     with pytest.raises(BandError, match="only an alpha band"):
         open_scene({"alpha": one})
-    with pytest.raises(OptionError, match="'farmer' is unknown"):
-        open_scene(one, about={"farmer": "Ann"})
+    with pytest.raises(OptionError, match="'growthstage' is unknown; did you mean growth_stage"):
+        open_scene(one, about={"growthstage": "BBCH 30"})
+    with pytest.raises(OptionError, match="'a=b' cannot be a name"):
+        open_scene(one, about={"a=b": "c"})
+    # A fact of one's own travels, if it is not a slip of the pen.
+    assert open_scene(one, bands="red", about={"farmer": "Ann"}).about == {"farmer": "Ann"}

@@ -480,3 +480,34 @@ class TestBytes:
         classes, confidence = decide(np.full((4, 1, 2), 0.25, np.float32))
         assert classes.tolist() == [[0, 0]]
         assert confidence.tolist() == [[50, 50]]
+
+    def test_classes_together_are_decided_as_one(self) -> None:
+        """Surely a plant, though nobody knows which: not soil."""
+        soil, crop, weed = [0.45, 0.55, 0.5, 0.2], [0.3, 0.25, 0.3, 0.1], [0.25, 0.2, 0.2, 0.7]
+        probabilities = np.array([soil, crop, weed], np.float32)[:, None]
+        assert decide(probabilities)[0].tolist() == [[0, 0, 0, 2]]
+        classes, confidence = decide(probabilities, (1, 2))
+        # Where both are as likely as soil, soil is it.
+        assert classes.tolist() == [[1, 0, 0, 2]]
+        assert confidence.tolist() == [[60, 110, 100, 140]]
+
+    @given(st.integers(2, 5), st.integers(0, 2**31), st.booleans(), st.data())
+    def test_together_as_pixel_by_pixel(
+        self, classes: int, seed: int, ties: bool, data: st.DataObject
+    ) -> None:
+        names = st.integers(0, classes - 1)
+        group = sorted(data.draw(st.sets(names, min_size=1, max_size=classes - 1)))
+        rng = np.random.default_rng(seed)
+        values = rng.random((classes, 3, 4)).astype(np.float32)
+        values = (np.round(values * 4) / 4).astype(np.float32) if ties else values
+        found, confidence = decide(values, group)
+        for row, col in np.ndindex(3, 4):
+            pixel = values[:, row, col]
+            others = [k for k in range(classes) if k not in group]
+            together = np.float32(0)
+            for k in group:
+                together = together + pixel[k]
+            among = group if together > pixel[others].max() else others
+            best = max(among, key=lambda k: (pixel[k], -k))
+            assert found[row, col] == best
+            assert confidence[row, col] == to_steps(pixel[best])

@@ -1,0 +1,218 @@
+"""The verb `segment`: scenes in, maps and polygons out, here or on workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
+from agriseg.machine import memory_bytes
+from agriseg.models import IndexBaseline, ModelReference, PackedModel, Predictor
+from agriseg.pipeline import Failed, Job, Model, Watcher, probe, reserve, run_job, run_jobs
+from agriseg.runs import Run
+from agriseg.runs.batch import BATCH_FILE, Batch
+from agriseg.workflow.jobs import Given, SegmentKeywords, chosen_model, jobs_for
+
+if TYPE_CHECKING:
+    from agriseg.pipeline.cluster import DaskPool
+
+__all__ = ["segment"]
+
+
+class _Silent:
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
+    def begin(self, job: Job) -> None: ...
+    def start(self, total_pixels: int, done_pixels: int) -> None: ...
+    def advance(self, pixels: int) -> None: ...
+    def assembling(self) -> None: ...
+    def end(self, run: Run) -> None: ...
+    def fail(self, failed: Failed) -> None: ...
+
+
+def segment(
+    inputs: Given,
+    out: str | Path,
+    *,
+    model: str | Path | Predictor | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    memory_limit_gb: float | None = None,
+    listener: Watcher | None = None,
+    **options: Unpack[SegmentKeywords],
+) -> Run | list[Run]:
+    """Turn scenes into georeferenced class and confidence rasters, and polygons.
+
+    Each scene streams through memory, whatever its size. A run that was stopped goes on where it
+    stopped when it is started again in the same way; a finished one is recognised.
+
+    Args:
+        inputs: A raster, a folder of single-band rasters, single-band rasters by role
+            (`{"red": "R.tif", "nir": "N.tif"}`), or an open `Scene`. Or many scenes: a list of
+            such, a pattern (`"flights/*.tif"`), a folder of rasters, a table (`flights.csv`) or a
+            STAC ItemCollection; see `agriseg.find_sources`.
+        out: Results go to OUT/<name of the scene>/; of many scenes, batch.json and index.gpkg to
+            OUT.
+        model: A model file, the name of a built-in model, or any object with the `Predictor`
+            protocol; by default "crop-weed" where it is shipped, else "index-baseline": vegetation
+            against soil from an index, which needs no training.
+        workers: So many processes on this machine share the work; None: none, it is done in this
+            one. The result is the same.
+        scheduler: Address of a Dask scheduler, whose workers do it. They must see inputs, model and
+            `out` under the same paths.
+        memory_limit_gb: What this process and workers on this machine may take together; by
+            default the machine's memory. There are fewer workers where these would take more.
+        listener: Hears of progress.
+        **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
+            mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
+            right, top in the scene's CRS), `cutline` (a vector file), `gsd_m` (metres a pixel).
+            How to predict: `engine, device, precision, batch, threads, tta, trust` as in
+            `load_model`.
+            How to segment: `chip, overlap, swaths, probabilities, skip_unreadable, ignore_gsd,
+            resume, polygons, min_area_m2, simplify_m` as in `agriseg.pipeline.SegmentOptions`.
+
+    Returns:
+        The run, or a list of runs where many scenes may be meant.
+
+    Raises:
+        AgrisegError: Something the user can mend; raised before any work where it can be known.
+        BatchError: Some of many scenes failed; it holds the runs of the others, which are done.
+    """
+    folder = Path(out)
+    many, jobs, keys = jobs_for(inputs, folder, model, options, "segment")
+    reserve([job for job in jobs if isinstance(job, Job)])
+    batch = None
+    if len(jobs) > 1 or (many and (folder / BATCH_FILE).exists()):
+        batch = Batch(folder, [_name(job) for job in jobs], keys)
+    watcher = listener or _Silent()
+    # First what is known already, so that it can be mended while the others are segmented.
+    order = sorted(jobs, key=lambda job: isinstance(job, Job))
+    count = _bearable(workers, jobs, memory_limit_gb)
+    with _pool(count, scheduler) as pool:
+        if pool is None:
+            watcher.plan(len(jobs), None, None)
+            done = _one_by_one(order, watcher)
+        else:
+            watcher.plan(len(jobs), pool.workers, pool.dashboard)
+            done = run_jobs(_sent(order, model, options), pool, watcher)
+        found = _noted(done, batch)
+    # They end in any order, and are given back in that of the scenes.
+    runs = [found[name] for name in map(_name, jobs)]
+    good = [run for run in runs if isinstance(run, Run)]
+    failed = {run.name: run.error for run in runs if isinstance(run, Failed)}
+    if failed and not many:
+        raise next(iter(failed.values()))
+    if failed:
+        raise BatchError(_words(failed, len(runs)), good, failed)
+    return good if many else good[0]
+
+
+def _noted(done: Iterable[Run | Failed], batch: Batch | None) -> dict[str, Run | Failed]:
+    """What became of each scene, by its name; entered in batch.json, and at last in index.gpkg."""
+    found: dict[str, Run | Failed] = {}
+    try:
+        for one in done:
+            name = one.path.name if isinstance(one, Run) else one.name
+            found[name] = one
+            if batch is not None:
+                batch.take(name, one if isinstance(one, Run) else one.error)
+    finally:
+        if batch is not None:
+            batch.write()
+    if batch is not None:
+        batch.write_index()
+    return found
+
+
+def _name(job: Job | Failed) -> str:
+    return job.folder.path.name if isinstance(job, Job) else job.name
+
+
+def _one_by_one(jobs: Sequence[Job | Failed], watcher: Watcher) -> Iterator[Run | Failed]:
+    """Segment scenes in this process."""
+    for job in jobs:
+        if isinstance(job, Failed):
+            watcher.fail(job)
+            yield job
+            continue
+        watcher.begin(job)
+        try:
+            run = run_job(job, watcher)
+        except AgrisegError as error:
+            failed = Failed(job.scene.name, error)
+            watcher.fail(failed)
+            yield failed
+            continue
+        watcher.end(run)
+        yield run
+
+
+def _words(failed: Mapping[str, Exception], scenes: int) -> str:
+    name, error = next(iter(failed.items()))
+    others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return (
+        f"{len(failed)} of {scenes} scenes could not be segmented: {name} ({said_by(error)})"
+        f"{others}; once that is mended, the same command does only what is missing"
+    )
+
+
+def _bearable(
+    workers: int | None, jobs: Sequence[Job | Failed], limit_gb: float | None
+) -> int | None:
+    """As many of the workers as memory bears.
+
+    Raises:
+        OptionError: It bears none.
+    """
+    if workers is None and limit_gb is None:
+        return workers
+    if limit_gb is not None and not limit_gb > 0:
+        raise OptionError(f"--memory-limit {limit_gb:g}: give gigabytes, more than 0")
+    waiting = [job for job in jobs if isinstance(job, Job) and not job.is_finished]
+    if not waiting:
+        return workers
+    largest = max(waiting, key=lambda job: job.estimate().memory_bytes)
+    each = probe(largest).peak_bytes + largest.estimate().memory_bytes
+    limit = memory_bytes() if limit_gb is None else int(limit_gb * 1e9)
+    if limit_gb is not None and limit < each:
+        raise OptionError(
+            f"--memory-limit {limit_gb:g}: {largest.scene.name} takes about {each / 1e9:.1f} GB "
+            "in one process; give that much, or a smaller --chip, or fewer --threads"
+        )
+    return None if workers is None else max(min(workers, limit // each), min(workers, 1))
+
+
+@contextmanager
+def _pool(workers: int | None, scheduler: str | None) -> Iterator[DaskPool | None]:
+    """Workers, if there are to be any."""
+    if workers is None and scheduler is None:
+        yield None
+        return
+    if workers is not None and scheduler is not None:
+        raise OptionError(
+            "--workers are processes on this machine, --scheduler has workers of its own; give one"
+        )
+    if workers is not None and workers < 1:
+        raise OptionError(f"--workers {workers}: give a whole number of 1 or more, or none")
+    from agriseg.pipeline.cluster import connected, local_workers
+
+    with local_workers(workers) if workers else connected(str(scheduler)) as pool:
+        yield pool
+
+
+def _sent(
+    jobs: Sequence[Job | Failed],
+    model: str | Path | Predictor | None,
+    options: SegmentKeywords,
+) -> Iterator[tuple[Job, Model] | Failed]:
+    """Each job with what a worker gets in place of its predictor."""
+    chosen = chosen_model(model)
+    for job in jobs:
+        if isinstance(job, Failed):
+            yield job
+        elif not isinstance(chosen, str | Path) or isinstance(job.predictor, IndexBaseline):
+            yield job, PackedModel.of(job.predictor)
+        else:
+            threads, trust = options.get("threads"), options.get("trust", False)
+            yield job, ModelReference.to(chosen, job.predictor, threads=threads, trust=trust)
