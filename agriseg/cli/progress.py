@@ -42,11 +42,11 @@ class ConsoleListener:
             return
         for warning in job.warnings:
             self._say(f"[yellow]warning[/yellow] {_safe(job.scene.name)}: {_safe(warning)}")
-        # What the model's card says of itself is the same for each scene.
+        # What is the same for each scene, such as what the model's card says, is said once.
         for note in job.notes:
             if note not in self._said:
                 self._said.add(note)
-                self._say(f"[yellow]note[/yellow]    {_safe(note)}")
+                self._say(f"[yellow]note[/yellow]    {_safe(job.scene.name)}: {_safe(note)}")
 
     def _plan_of(self, job: Job) -> None:
         estimate, scene, card = job.estimate(), job.scene, job.predictor.card
