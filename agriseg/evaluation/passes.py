@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from agriseg.evaluation.measures import plan_units
 from agriseg.evaluation.pictures import Album
 from agriseg.evaluation.tally import Tally, tally_rows
 from agriseg.labels import LabelledScene
-from agriseg.models import Predictor, streams_of
+from agriseg.models import LoadOptions, Predictor, streams_of
 
 __all__ = ["EvaluateKeywords", "Pass", "Watcher", "Work", "pixel_areas", "run_pass"]
 
@@ -36,20 +36,13 @@ class Watcher(Protocol):
         """That many more pixels are compared."""
 
 
-class EvaluateKeywords(TypedDict, total=False):
+class EvaluateKeywords(LoadOptions, total=False):
     """How to evaluate, and the keywords of `load_model`."""
 
     tolerance_m: float | None
     chip: int | None
     overlap: int | None
     ignore_gsd: bool
-    engine: str
-    device: str
-    precision: str
-    batch: int | None
-    threads: int | None
-    tta: str
-    trust: bool
 
 
 @dataclass(frozen=True)

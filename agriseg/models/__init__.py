@@ -13,7 +13,7 @@ from agriseg.models.architectures import ARCHITECTURES, build_network
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import BandInput, ModelCard
 from agriseg.models.engines import ENGINES, PRECISIONS, Numerics, resolve_numerics
-from agriseg.models.file import load_model, read_card, read_weights, save_model
+from agriseg.models.file import LoadOptions, load_model, read_card, read_weights, save_model
 from agriseg.models.fit import check_fit
 from agriseg.models.predictor import (
     Predictor,
@@ -45,6 +45,7 @@ __all__ = [
     "PRECISIONS",
     "BandInput",
     "IndexBaseline",
+    "LoadOptions",
     "ModelCard",
     "ModelReference",
     "Numerics",

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from agriseg._version import __version__
 from agriseg.errors import ModelError, OptionError, OutputError, said_by
@@ -30,7 +30,7 @@ from agriseg.models.shipped import known_models, shipped_models
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_model", "read_card", "read_weights", "save_model"]
+__all__ = ["LoadOptions", "load_model", "read_card", "read_weights", "save_model"]
 
 _KEY = "agriseg"
 _SUFFIX = ".safetensors"
@@ -53,6 +53,18 @@ class _Header:
 
     metadata: Mapping[str, str]
     tensors: Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+class LoadOptions(TypedDict, total=False):
+    """The keywords of `load_model`."""
+
+    engine: str
+    device: str
+    precision: str
+    batch: int | None
+    threads: int | None
+    tta: str
+    trust: bool
 
 
 def load_model(

@@ -8,12 +8,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agriseg.errors import ModelError, OptionError, said_by
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics
 from agriseg.models.file import load_model
-from agriseg.models.predictor import Predictor, fingerprint_of, numerics_of
+from agriseg.models.predictor import Predictor, adapt, fingerprint_of, make_ready, numerics_of
+from agriseg.models.shipped import known_models
+
+if TYPE_CHECKING:
+    from agriseg.raster import Scene
 
 __all__ = ["ModelReference", "PackedModel"]
 
@@ -48,8 +53,7 @@ class ModelReference:
         trust: bool = False,
     ) -> ModelReference:
         """To a model that was loaded here, so that others load it to the same end."""
-        path = Path(model)
-        name = str(path.absolute()) if path.exists() else str(model)
+        name = str(model) if str(model) in known_models() else str(Path(model).absolute())
         return cls(
             name, predictor.card, fingerprint_of(predictor), numerics_of(predictor), threads, trust
         )
@@ -61,6 +65,25 @@ class ModelReference:
             ModelError: It cannot be loaded, is another one, or this machine computes otherwise.
         """
         return _kept(self, self._load)
+
+    def for_scene(self, scene: Scene | None) -> Predictor:
+        """The predictor, adapted to a scene, if it does so, and sure to come to the same bytes.
+
+        Raises:
+            ModelError: As `load`; or this machine computes otherwise.
+        """
+        predictor = self.load()
+        if scene is not None:
+            predictor = adapt(predictor, scene)
+        make_ready(predictor)
+        found = numerics_of(predictor)
+        if found != self.numerics:
+            raise ModelError(
+                f"a worker computes {self.card.name!r} as {found}, and the run was planned for "
+                f"{self.numerics}: its rows would differ; use workers of one kind, or name what "
+                "all of them have with --engine, --device and --precision"
+            )
+        return predictor
 
     def _load(self) -> Predictor:
         options = Numerics.options(self.numerics)

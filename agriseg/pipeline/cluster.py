@@ -31,6 +31,8 @@ _START_S = 120.0
 _STOP_S = 10.0
 # Between looks whether the scheduler is still there.
 _LOOK_S = 1.0
+# Between counts of the workers of a scheduler, of which some may come late.
+_COUNT_S = 3.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Only what runs away is ended. Nothing is won by pausing or spilling: what a worker holds are
 # pixels under way.
@@ -54,11 +56,17 @@ class DaskPool:
         self._topic = f"agriseg-{uuid.uuid4()}"
         self._told: queue.SimpleQueue[tuple[int, Future[Any] | int]] = queue.SimpleQueue()
         self._futures: dict[int, Future[Any]] = {}
+        self._workers, self._counted = max(_count(client), 1), time.monotonic()
         client.subscribe_topic(self._topic, self._hear)
 
     @property
     def workers(self) -> int:
-        return max(len(self._client.scheduler_info(n_workers=-1)["workers"]), 1)
+        # Asking takes a round trip: too long to do it for each task.
+        if time.monotonic() - self._counted > _COUNT_S:
+            with contextlib.suppress(Exception):  # the scheduler may be gone, of which `next` tells
+                self._workers = max(_count(self._client), 1)
+            self._counted = time.monotonic()
+        return self._workers
 
     @property
     def dashboard(self) -> str | None:
@@ -69,9 +77,11 @@ class DaskPool:
 
     def submit(self, task: int, work: Callable[..., Any], *args: Any) -> None:
         extra = {"report": _Report(self._topic, task)} if work is predict_rows else {}
-        future = self._client.submit(
-            work, *args, **extra, pure=False, key=f"{work.__name__}-{self._topic[-12:]}-{task}"
-        )
+        key = f"{work.__name__}-{self._topic[-12:]}-{task}"
+        try:
+            future = self._client.submit(work, *args, **extra, pure=False, key=key)
+        except (OSError, RuntimeError) as error:  # of a client that has lost its scheduler
+            raise self._gone() from error
         self._futures[task] = future
         future.add_done_callback(lambda future: self._told.put((task, future)))
 
@@ -122,6 +132,10 @@ class DaskPool:
             )
         assert isinstance(error, Exception)
         return Done(task, error=error)
+
+
+def _count(client: Client) -> int:
+    return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 class _Report:
@@ -194,7 +208,7 @@ def local_workers(count: int, *, memory: int | None = None) -> Iterator[DaskPool
 def _pool(client: Client, least: int, look: Callable[[], None]) -> Iterator[DaskPool]:
     """The pool of a client, once it has workers."""
     until = time.monotonic() + _START_S
-    while len(client.scheduler_info(n_workers=-1)["workers"]) < least:
+    while _count(client) < least:
         look()
         if time.monotonic() > until:
             raise WorkerError(

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import dask.array
 import numpy as np
@@ -25,14 +25,14 @@ from agriseg.errors import OptionError
 from agriseg.legend import NODATA, Legend
 from agriseg.models import (
     BASELINE,
+    LoadOptions,
+    ModelReference,
     Predictor,
     adapt,
     adapt_to_pixels,
     check_fit,
     check_predictor,
     default_model,
-    fingerprint_of,
-    known_models,
     load_model,
     numerics_of,
 )
@@ -51,19 +51,7 @@ from agriseg.raster import Scene
 from agriseg.raster.lazy import behind
 from agriseg.tiling import CONFIDENCE_STEPS, ChipGrid
 
-__all__ = ["LoadOptions", "predict"]
-
-
-class LoadOptions(TypedDict, total=False):
-    """The keywords of `load_model`."""
-
-    engine: str
-    device: str
-    precision: str
-    batch: int | None
-    threads: int | None
-    tta: str
-    trust: bool
+__all__ = ["predict"]
 
 
 def predict(
@@ -190,14 +178,9 @@ def _model(
     handle: Model = HeldModel(predictor)
     # The baseline is a handful of numbers once it has adapted.
     if name is not None and str(name) != BASELINE:
-        handle = ModelFile(
-            path=str(name) if str(name) in known_models() else os.path.abspath(name),
-            numerics=numerics_of(predictor),
-            fingerprint=fingerprint_of(predictor),
-            threads=how.get("threads"),
-            trust=how.get("trust", False),
-            scene=None if predictor is loaded else scene,
-        )
+        threads, trust = how.get("threads"), how.get("trust", False)
+        reference = ModelReference.to(os.fspath(name), predictor, threads=threads, trust=trust)
+        handle = ModelFile(reference, None if predictor is loaded else scene)
     remember(handle, predictor)
     return handle, predictor
 

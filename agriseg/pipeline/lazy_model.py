@@ -6,16 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from agriseg.errors import ModelError
-from agriseg.models import (
-    Numerics,
-    Predictor,
-    adapt,
-    fingerprint_of,
-    load_model,
-    make_ready,
-    numerics_of,
-)
+from agriseg.models import ModelReference, Predictor, make_ready
 from agriseg.raster import Scene
 
 __all__ = ["PREDICTING", "HeldModel", "Model", "ModelFile", "ready", "remember"]
@@ -29,22 +20,14 @@ _MOST_MODELS = 2
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """A model as tasks carry it: where it is, and how to see that it is the one.
+    """A model that each process loads by itself.
 
     Args:
-        path: A file, or the name of a model that comes with agriseg.
-        numerics: The numerics key that it must have.
-        fingerprint: Of card and weights.
-        threads: CPU threads, or None.
-        trust: Whether its architecture may be code outside agriseg.
+        reference: To the model.
         scene: What it adapts to, if it does.
     """
 
-    path: str
-    numerics: str
-    fingerprint: str
-    threads: int | None = None
-    trust: bool = False
+    reference: ModelReference
     scene: Scene | None = None
 
     @property
@@ -52,27 +35,8 @@ class ModelFile:
         return repr(self)
 
     def load(self) -> Predictor:
-        """The model, as it was where the array was made.
-
-        Raises:
-            ModelError: It is another one here, or this machine computes in another way.
-        """
-        how = Numerics.options(self.numerics)
-        predictor = load_model(self.path, **how, threads=self.threads, trust=self.trust)
-        if self.scene is not None:
-            predictor = adapt(predictor, self.scene)
-        if fingerprint_of(predictor) != self.fingerprint:
-            raise ModelError(
-                f"{self.path} is not the model that agriseg.predict was given: the file was "
-                "changed, or this worker has another one there; call agriseg.predict again"
-            )
-        if numerics_of(predictor) != self.numerics:
-            raise ModelError(
-                f"this worker cannot compute {self.path} as agriseg.predict was to: expected is "
-                f"{self.numerics}, possible {numerics_of(predictor)}; use equal machines and "
-                "libraries, or give engine, device and precision that all of them have"
-            )
-        return predictor
+        """The model, as it was where the array was made; see `ModelReference.for_scene`."""
+        return self.reference.for_scene(self.scene)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,7 @@ from typing import Any
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from agriseg.errors import ModelError
-from agriseg.models import ModelReference, PackedModel, Predictor, adapt, make_ready, numerics_of
+from agriseg.models import ModelReference, PackedModel, Predictor
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import predict_swath, put_together
 from agriseg.tiling import Plan, Swath
@@ -63,16 +62,7 @@ def finish_scene(job: Job, model: Model, earlier: Mapping[str, Any] | None) -> d
 def _predictor(job: Job, model: Model) -> Predictor:
     if isinstance(model, PackedModel):
         return model.load()  # the client has adapted it to the scene
-    predictor = adapt(model.load(), job.scene)
-    make_ready(predictor)
-    found = numerics_of(predictor)
-    if found != model.numerics:
-        raise ModelError(
-            f"a worker computes {model.card.name!r} as {found}, and the run was planned for "
-            f"{model.numerics}: its rows would differ; use workers of one kind, or name what all "
-            "of them have with --engine, --device and --precision"
-        )
-    return predictor
+    return model.for_scene(job.scene)
 
 
 def _be_quiet() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 from agriseg.errors import AgrisegError, OptionError
-from agriseg.models import Predictor, default_model, load_model
+from agriseg.models import LoadOptions, Predictor, default_model, load_model
 from agriseg.pipeline import Failed, Job, SegmentOptions, prepare
 from agriseg.raster import Inputs, Scene, SceneOptions, Source, find_sources, narrow
 from agriseg.raster.opener import is_local
@@ -15,25 +15,13 @@ from agriseg.raster.sources import CATALOGUES, TABLES
 from agriseg.raster.sources_files import is_pattern
 from agriseg.runs.batch import earlier_names
 
-__all__ = ["Given", "ModelOptions", "SegmentKeywords", "chosen_model", "jobs_for"]
+__all__ = ["Given", "SegmentKeywords", "chosen_model", "jobs_for"]
 
 Given = Inputs | Scene | Source | Sequence[Inputs | Scene | Source]
 """What `segment` takes for its scenes."""
 
 
-class ModelOptions(TypedDict, total=False):
-    """The keywords of `load_model`."""
-
-    engine: str
-    device: str
-    precision: str
-    batch: int | None
-    threads: int | None
-    tta: str
-    trust: bool
-
-
-class SegmentKeywords(SceneOptions, ModelOptions, total=False):
+class SegmentKeywords(SceneOptions, LoadOptions, total=False):
     """The keywords of `segment`: those of `open_scene` and of `load_model`, and these."""
 
     bounds: Sequence[float] | None
@@ -128,9 +116,9 @@ def _may_grow(given: Inputs, found: Scene | Source) -> bool:
 
 
 def _predictor(model: str | Path | Predictor, options: SegmentKeywords) -> Predictor:
-    said = _pick(options, ModelOptions.__optional_keys__)
+    said = _pick(options, LoadOptions.__optional_keys__)
     if isinstance(model, str | Path):
-        return load_model(model, **cast("ModelOptions", said))
+        return load_model(model, **cast("LoadOptions", said))
     if said:
         raise OptionError(
             f"{', '.join(sorted(said))}: a predictor was given, which has that decided; give these "
