@@ -1,0 +1,143 @@
+"""What sharing the work among processes costs, against one process that uses all cores.
+
+    make bench PYTEST_ARGS='-k workers'                           # 4096 x 4096 pixels, 50 scenes
+    AGRISEG_BENCH_SIDE=8192 AGRISEG_BENCH_SCENES=200 make bench PYTEST_ARGS='-k workers'
+
+The network is that of the spine. Starting the workers, and loading the model in each, is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from agriseg.models import ModelReference, PackedModel, load_model
+from agriseg.pipeline import Job, Pool, SegmentOptions, prepare, run_job, run_jobs
+from agriseg.pipeline.cluster import local_workers
+from agriseg.raster import open_scene
+from agriseg.runs import Run
+from agriseg.tiling import Plan
+from tests.benchmarks.field import make_model, write_scene
+from tests.support import Identity, identity_card, write_raster
+
+SIDE = int(os.environ.get("AGRISEG_BENCH_SIDE", "4096"))
+SCENES = int(os.environ.get("AGRISEG_BENCH_SCENES", "50"))
+CORES = os.cpu_count() or 1
+
+
+class Silent:
+    """Hears of runs, and says nothing."""
+
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
+    def begin(self, job: Job) -> None: ...
+    def start(self, total_pixels: int, done_pixels: int) -> None: ...
+    def advance(self, pixels: int) -> None: ...
+    def assembling(self) -> None: ...
+    def end(self, run: Run) -> None: ...
+    def fail(self, failed: Any) -> None: ...
+
+
+class Bench:
+    """Runs over scenes with one model, here or on a pool."""
+
+    def __init__(self, model: Path, folder: Path) -> None:
+        self._model, self._folder = model, folder
+        self._predictor = load_model(model)
+        self._sent = ModelReference.to(model, self._predictor)
+        self._runs = 0
+
+    def seconds(self, scenes: Sequence[Path], pool: Pool | None = None) -> float:
+        """How long the scenes take; opening them counts."""
+        self._runs += 1
+        out = self._folder / f"run{self._runs}"
+        started = time.perf_counter()
+        jobs = (prepare(open_scene(path), self._predictor, out / path.stem) for path in scenes)
+        if pool is None:
+            found: list[object] = [run_job(self._made(job)) for job in jobs]
+        else:
+            sent = ((self._made(job), self._sent) for job in jobs)
+            found = list(run_jobs(sent, pool, Silent()))
+        assert all(isinstance(run, Run) for run in found)
+        return time.perf_counter() - started
+
+    @staticmethod
+    def _made(job: Job) -> Job:
+        job.folder.prepare()
+        return job
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(7200)
+def test_workers_against_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, scene = (write_scene(tmp_path / str(side), side) for side in (SIDE // 2, SIDE))
+    bench = Bench(make_model(tmp_path / "unet.safetensors", small), tmp_path / "out")
+    many = _cuttings(scene, tmp_path / "many")
+    mpixel = SIDE**2 / 1e6
+    bench.seconds(many[:1])  # compiles, and warms up
+    speed = mpixel / bench.seconds([scene])
+    lines = [
+        f"{SIDE} x {SIDE} pixels, {CORES} cores; Mpixel/s, and against one process",
+        _row("one process", speed, 1.0),
+        _row_of_many(SCENES / bench.seconds(many), speed),
+    ]
+    for workers in (1, CORES):
+        who = f"{workers} worker{'s' if workers > 1 else ''}"
+        with local_workers(workers) as pool:
+            bench.seconds(many[: 4 * workers], pool)  # every worker loads the model
+            found = mpixel / bench.seconds([scene], pool)
+            lines.append(_row(who, found, found / speed))
+            lines.append(_row_of_many(SCENES / bench.seconds(many, pool), speed))
+    lines.append(_nothing(tmp_path))
+    with capsys.disabled():
+        print("\n\n" + "\n".join(lines))
+    assert speed > 0
+
+
+def _cuttings(scene: Path, folder: Path) -> list[Path]:
+    """Small scenes cut from a large one."""
+    folder.mkdir()
+    across = SIDE // 1000
+    with rasterio.open(scene) as source:
+        for k in range(SCENES):
+            at = Window(1000 * (k % across), 1000 * (k // across % across), 1000, 1000)
+            profile = {**source.profile, "width": 1000, "height": 1000}
+            profile["transform"] = source.window_transform(at)
+            with rasterio.open(folder / f"{k}.tif", "w", **profile) as target:
+                target.write(source.read(window=at))
+                target.scales = source.scales
+                for index, text in enumerate(source.descriptions, 1):
+                    target.set_band_description(index, text)
+    return [folder / f"{k}.tif" for k in range(SCENES)]
+
+
+def _nothing(folder: Path, rows: int = 2000) -> str:
+    """Swaths of a chip each, of a predictor that does nothing: what a task costs by itself."""
+    path = write_raster(folder / "long.tif", np.zeros((1, rows * 16, 16), np.float32))
+    card = identity_card(overlap=0)
+    job = prepare(
+        open_scene(path, bands="red", scale=1), Identity(card), folder / "nothing",
+        SegmentOptions(chip=16, overlap=0, swaths=rows, polygons=False),
+    )  # fmt: skip
+    job.folder.prepare()
+    assert len(job.plan.swaths) == rows == Plan.even(job.plan.grid, rows).grid.rows
+    with local_workers(CORES) as pool:
+        started = time.perf_counter()
+        list(run_jobs([(job, PackedModel.of(job.predictor))], pool, Silent()))
+        speed = rows / (time.perf_counter() - started)
+        return f"  {'swaths of one tiny chip, that is tasks, a second':46}{speed:10.0f}"
+
+
+def _row(name: str, value: float, share: float) -> str:
+    return f"  {name:46}{value:10.2f}{share:8.2f}"
+
+
+def _row_of_many(speed: float, alone: float) -> str:
+    return _row(f"  {SCENES} scenes of 1 Mpixel", speed, speed / alone)
