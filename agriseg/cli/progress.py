@@ -118,10 +118,7 @@ class ConsoleListener:
         seconds = max(time.monotonic() - self._started, 1e-9)
         for line in run.record["unreadable"]:
             self._say(f"  [yellow]skipped[/yellow] {_safe(line)}")
-        shares = ", ".join(
-            f"{_safe(row['name'])} {row['percent']:.1f} %" for row in run.record["classes"]
-        )
-        self._say(f"  found   {shares}")
+        self._say(f"  found   {_shares(run)}")
         segments = ""
         if run.segments is not None:
             segments = f"segments.gpkg ({count_words(run.record['segments'], 'polygon')}), "
@@ -132,24 +129,17 @@ class ConsoleListener:
 
     def _one_of_many(self, run: Run) -> None:
         self._over += 1
-        shares = ", ".join(
-            f"{_safe(row['name'])} {row['percent']:.1f} %" for row in run.record["classes"]
-        )
-        known = [row["area_ha"] for row in run.record["classes"] if row["area_ha"] is not None]
-        area = f"{area_words(sum(known) * 1e4)}, " if known else ""
+        area = f"{found}, " if (found := _area([run])) else ""
         took = "already there" if run.resumed else _took(run)
         skipped = len(run.record["unreadable"])
         lost = f", [yellow]{count_words(skipped, 'chip')} skipped[/yellow]" if skipped else ""
-        self._say(
-            f"{self._number()}[bold]{_safe(run.path.name)}[/bold]  {area}{shares}; {took}{lost}"
-        )
+        name = f"[bold]{_safe(run.path.name)}[/bold]"
+        self._say(f"{self._number()}{name}  {area}{_shares(run)}; {took}{lost}")
 
     def all_done(self, runs: Sequence[Run], out: str) -> None:
         """Say what came of many scenes together."""
         self.close()
-        areas = [row["area_ha"] for run in runs for row in run.record["classes"]]
-        known = [area for area in areas if area is not None]
-        area = f", {area_words(sum(known) * 1e4)}" if known else ""
+        area = f", {found}" if (found := _area(runs)) else ""
         self._say(f"{count_words(len(runs), 'scene')}{area}; {_safe(out)}/batch.json, index.gpkg")
 
     def _number(self) -> str:
@@ -161,6 +151,19 @@ class ConsoleListener:
 
     def _say(self, text: str) -> None:
         self._console.print(text)
+
+
+def _shares(run: Run) -> str:
+    return ", ".join(
+        f"{_safe(row['name'])} {row['percent']:.1f} %" for row in run.record["classes"]
+    )
+
+
+def _area(runs: Sequence[Run]) -> str:
+    """What is mapped by runs; nothing where nobody knows how large a pixel is."""
+    areas = [row["area_ha"] for run in runs for row in run.record["classes"]]
+    known = [area for area in areas if area is not None]
+    return area_words(sum(known) * 1e4) if known else ""
 
 
 def _took(run: Run) -> str:

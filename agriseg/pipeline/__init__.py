@@ -2,7 +2,7 @@
 
 from agriseg.pipeline.bench import Bench, measure_job
 from agriseg.pipeline.job import Job, SegmentOptions, prepare, reserve
-from agriseg.pipeline.many import Failed, Pool, Watcher, run_jobs
+from agriseg.pipeline.many import Failed, Pool, SilentWatcher, Watcher, run_jobs
 from agriseg.pipeline.run import Progress, probe, run_job
 from agriseg.pipeline.tasks import Model
 
@@ -14,6 +14,7 @@ __all__ = [
     "Pool",
     "Progress",
     "SegmentOptions",
+    "SilentWatcher",
     "Watcher",
     "measure_job",
     "prepare",

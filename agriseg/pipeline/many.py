@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 from agriseg.errors import AgrisegError
 from agriseg.pipeline.job import Job
-from agriseg.pipeline.run import Begun, Progress, begin, end, quiet
+from agriseg.pipeline.run import Begun, Progress, Silent, begin, end, quiet
 from agriseg.pipeline.tasks import Model, bare, finish_scene, predict_rows
 from agriseg.runs import Run
 from agriseg.tiling import Plan, Swath
 
-__all__ = ["Advance", "Done", "Failed", "Pool", "Watcher", "run_jobs"]
+__all__ = ["Advance", "Done", "Failed", "Pool", "SilentWatcher", "Watcher", "run_jobs"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,6 +85,15 @@ class Watcher(Progress, Protocol):
         """It cannot be segmented."""
 
 
+class SilentWatcher(Silent):
+    """Hears of scenes, and says nothing."""
+
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
+    def begin(self, job: Job) -> None: ...
+    def end(self, run: Run) -> None: ...
+    def fail(self, failed: Failed) -> None: ...
+
+
 @dataclass(eq=False)
 class _Scene:
     """One scene under way."""
@@ -93,7 +102,7 @@ class _Scene:
     begun: Begun
     model: Model
     sent: Job
-    waiting: deque[Swath] = field(default_factory=deque)
+    waiting: deque[tuple[Swath, int]] = field(default_factory=deque)
     under_way: int = 0
     is_over: bool = False
 
@@ -171,12 +180,14 @@ class _Queue:
             self._finished.append(scene)
         return ()
 
-    def _swaths(self, job: Job) -> Iterator[Swath]:
-        """Those of which the ledger lacks rows."""
+    def _swaths(self, job: Job) -> Iterator[tuple[Swath, int]]:
+        """Those of which the ledger lacks rows, and how many pixels these will finish."""
         is_cut = len(job.plan.swaths) > 1
         plan = job.plan if is_cut else Plan.guided(job.plan.grid, self._pool.workers)
-        ledger = job.ledger
-        return (swath for swath in plan if ledger.missing(swath.rows))
+        ledger, grid = job.ledger, job.plan.grid
+        for swath in plan:
+            if rows := ledger.missing(swath.rows):
+                yield swath, sum(grid.finished_by(row).height for row in rows) * grid.width
 
     def _submit(self) -> bool:
         """Send one task, if there is one."""
@@ -186,11 +197,9 @@ class _Queue:
             scene = self._finished.popleft()
         elif self._scenes:
             scene = self._scenes[0]
-            swath = scene.waiting.popleft()
+            swath, pixels = scene.waiting.popleft()
             if not scene.waiting:
                 self._scenes.popleft()
-            rows, grid = scene.job.ledger.missing(swath.rows), scene.job.plan.grid
-            pixels = sum(grid.finished_by(row).height for row in rows) * grid.width
         else:
             return False
         number = next(self._numbers)

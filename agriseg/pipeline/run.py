@@ -35,6 +35,7 @@ __all__ = [
     "Begun",
     "Probe",
     "Progress",
+    "Silent",
     "begin",
     "end",
     "predict_swath",
@@ -66,7 +67,9 @@ def quiet() -> Iterator[None]:
         yield
 
 
-class _Silent:
+class Silent:
+    """Hears, and says nothing."""
+
     def start(self, total_pixels: int, done_pixels: int) -> None: ...
     def advance(self, pixels: int) -> None: ...
     def assembling(self) -> None: ...
@@ -79,7 +82,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         ReadError: A chip cannot be read.
         OutputError: Results cannot be written.
     """
-    progress = progress or _Silent()
+    progress = progress or Silent()
     with quiet():
         begun = begin(job, progress)
         if isinstance(begun, Run):
@@ -201,10 +204,9 @@ def put_together(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str
 
 def end(job: Job, begun: Begun, found: Mapping[str, Any]) -> Run:
     """Write the record of a job whose results are there; with it the run is finished."""
-    if begun.earlier is None:
-        _refuse_changed(job)
     took = dict(found["seconds"])
     if begun.earlier is None:
+        _refuse_changed(job)
         rest = time.time() - begun.started - sum(took.values())
         took = {"predict": round(max(rest, 0.0), 3), **took}
         found = {"rows_from_earlier_run": job.plan.grid.rows - begun.missing, **found}

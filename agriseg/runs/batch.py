@@ -16,7 +16,8 @@ import shapely
 from affine import Affine
 
 from agriseg._version import __version__
-from agriseg.errors import said_by
+from agriseg.errors import AgrisegError, said_by
+from agriseg.raster.scene import FACTS
 from agriseg.raster.writer import write_bytes
 from agriseg.runs.record import Run
 from agriseg.vector.files import PolygonBatch, write_polygons
@@ -27,7 +28,6 @@ BATCH_FILE, INDEX_FILE = "batch.json", "index.gpkg"
 _FORMAT = 1
 # While a batch goes on, so often at most: of 100,000 scenes the file has 30 MB.
 _EVERY_S = 30.0
-_FACTS = ("date", "client", "farm", "field", "crop", "growth_stage")
 # Points along each side of a footprint: straight lines in one CRS are none in another.
 _ALONG = 8
 
@@ -58,17 +58,17 @@ class Batch:
     def take(self, name: str, found: Run | Exception) -> None:
         """What became of a scene."""
         if isinstance(found, Run):
-            self._done(found)
+            self._done(name, found)
         else:
-            kind = "" if hasattr(found, "exit_code") else f"{type(found).__name__}: "
-            self._entry(name).update(state="failed", error=f"{kind}{said_by(found)}")
+            kind = "" if isinstance(found, AgrisegError) else f"{type(found).__name__}: "
+            self._entries[name].update(state="failed", error=f"{kind}{said_by(found)}")
         if time.monotonic() - self._written > _EVERY_S:
             self.write()
 
-    def _done(self, run: Run) -> None:
+    def _done(self, name: str, run: Run) -> None:
         record = run.record
-        self._runs[run.path.name] = run
-        self._entry(run.path.name).update(
+        self._runs[name] = run
+        self._entries[name].update(
             state="done",
             area_ha=_sum(row["area_ha"] for row in record["classes"]),
             classes={row["name"]: row["area_ha"] for row in record["classes"]},
@@ -112,9 +112,6 @@ class Batch:
         write_polygons(
             self.folder / INDEX_FILE, [batch], rasterio.crs.CRS.from_epsg(4326), layer="index"
         )
-
-    def _entry(self, name: str) -> dict[str, Any]:
-        return self._entries.setdefault(name, {"name": name, "key": self.keys.get(name)})
 
 
 def earlier_names(folder: Path) -> dict[str, str]:
@@ -174,7 +171,7 @@ def _index_of(
         return np.array([np.nan if value is None else value for value in values], np.float64)
 
     columns = {"scene": text(names)}
-    for fact in _FACTS:
+    for fact in FACTS:
         columns[fact] = text(entries[name]["about"].get(fact) for name in names)
     columns["area_ha"] = numbers(entries[name]["area_ha"] for name in names)
     for label in classes:

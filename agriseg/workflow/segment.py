@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Unpack
 from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
 from agriseg.machine import memory_bytes
 from agriseg.models import IndexBaseline, ModelReference, PackedModel, Predictor
-from agriseg.pipeline import Failed, Job, Model, Watcher, probe, reserve, run_job, run_jobs
+from agriseg.pipeline import (
+    Failed,
+    Job,
+    Model,
+    SilentWatcher,
+    Watcher,
+    probe,
+    reserve,
+    run_job,
+    run_jobs,
+)
 from agriseg.runs import Run
 from agriseg.runs.batch import BATCH_FILE, Batch
 from agriseg.workflow.jobs import Given, SegmentKeywords, chosen_model, jobs_for
@@ -19,16 +29,6 @@ if TYPE_CHECKING:
     from agriseg.pipeline.cluster import DaskPool
 
 __all__ = ["segment"]
-
-
-class _Silent:
-    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
-    def begin(self, job: Job) -> None: ...
-    def start(self, total_pixels: int, done_pixels: int) -> None: ...
-    def advance(self, pixels: int) -> None: ...
-    def assembling(self) -> None: ...
-    def end(self, run: Run) -> None: ...
-    def fail(self, failed: Failed) -> None: ...
 
 
 def segment(
@@ -85,7 +85,7 @@ def segment(
     batch = None
     if len(jobs) > 1 or (many and (folder / BATCH_FILE).exists()):
         batch = Batch(folder, [_name(job) for job in jobs], keys)
-    watcher = listener or _Silent()
+    watcher = listener or SilentWatcher()
     # First what is known already, so that it can be mended while the others are segmented.
     order = sorted(jobs, key=lambda job: isinstance(job, Job))
     count = _bearable(workers, jobs, memory_limit_gb)

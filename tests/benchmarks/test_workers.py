@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ import rasterio
 from rasterio.windows import Window
 
 from agriseg.models import ModelReference, PackedModel, load_model
-from agriseg.pipeline import Job, Pool, SegmentOptions, prepare, run_job, run_jobs
+from agriseg.pipeline import Job, Pool, SegmentOptions, SilentWatcher, prepare, run_job, run_jobs
 from agriseg.pipeline.cluster import local_workers
 from agriseg.raster import open_scene
 from agriseg.runs import Run
@@ -31,18 +30,6 @@ from tests.support import Identity, identity_card, write_raster
 SIDE = int(os.environ.get("AGRISEG_BENCH_SIDE", "4096"))
 SCENES = int(os.environ.get("AGRISEG_BENCH_SCENES", "50"))
 CORES = os.cpu_count() or 1
-
-
-class Silent:
-    """Hears of runs, and says nothing."""
-
-    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None: ...
-    def begin(self, job: Job) -> None: ...
-    def start(self, total_pixels: int, done_pixels: int) -> None: ...
-    def advance(self, pixels: int) -> None: ...
-    def assembling(self) -> None: ...
-    def end(self, run: Run) -> None: ...
-    def fail(self, failed: Any) -> None: ...
 
 
 class Bench:
@@ -64,7 +51,7 @@ class Bench:
             found: list[object] = [run_job(self._made(job)) for job in jobs]
         else:
             sent = ((self._made(job), self._sent) for job in jobs)
-            found = list(run_jobs(sent, pool, Silent()))
+            found = list(run_jobs(sent, pool, SilentWatcher()))
         assert all(isinstance(run, Run) for run in found)
         return time.perf_counter() - started
 
@@ -130,7 +117,7 @@ def _nothing(folder: Path, rows: int = 2000) -> str:
     assert len(job.plan.swaths) == rows == Plan.even(job.plan.grid, rows).grid.rows
     with local_workers(CORES) as pool:
         started = time.perf_counter()
-        list(run_jobs([(job, PackedModel.of(job.predictor))], pool, Silent()))
+        list(run_jobs([(job, PackedModel.of(job.predictor))], pool, SilentWatcher()))
         speed = rows / (time.perf_counter() - started)
         return f"  {'swaths of one tiny chip, that is tasks, a second':46}{speed:10.0f}"
 
