@@ -24,7 +24,7 @@ from agriseg.errors import OptionError, nearest
 from agriseg.labels import IGNORE
 from agriseg.training.config import AugmentConfig
 from agriseg.training.photo import Photo
-from agriseg.training.surfaces import Gloss, Ground
+from agriseg.training.surfaces import Gaps, Gloss, Ground, Leaves
 
 __all__ = ["Augment", "Normalise"]
 
@@ -99,6 +99,10 @@ class Augment(nn.Module):
         surfaces: list[nn.Module] = []
         if ground := _by_class("ground", config.ground, classes):
             surfaces.append(Ground(ground, roles))
+        if leaves := _by_class("leaves", config.leaves, classes):
+            surfaces.append(Leaves(leaves, roles))
+        if gaps := _by_class("gaps", config.gaps, classes):
+            surfaces.append(Gaps(gaps, roles))
         if gloss := _by_class("gloss", config.gloss, classes):
             surfaces.append(Gloss(gloss, roles))
         self._surfaces = nn.ModuleList(surfaces)
@@ -159,6 +163,8 @@ class Augment(nn.Module):
         image, valid = batch["image"].float(), batch["valid"][:, None]
         number, side = len(codes), codes.shape[-1]
         turns = torch.randint(0, 4, (number,)) if config.turns else torch.zeros(number).long()
+        if config.turns == "half":
+            turns = turns // 2 * 2
         mirrored = torch.rand(number) < 0.5 if config.turns else torch.zeros(number).bool()
         if not config.rotate_deg and bool((zoom == 1).all()):
             rim = (side - self._size) // 2

@@ -124,7 +124,8 @@ class AugmentConfig(_Strict):
     """How batches are changed at random.
 
     Args:
-        turns: Quarter turns and mirror images.
+        turns: Quarter turns and mirror images; `half` leaves quarter turns out, where rows or a
+            camera's way give the direction in all images, or false.
         rotate_deg: Largest rotation besides.
         scale: Smallest and largest size of things against their own.
         brightness: Largest relative change of all bands together.
@@ -135,6 +136,10 @@ class AugmentConfig(_Strict):
         blur: Share of chips that are blurred.
         ground: Share of chips in which a class that is ground, such as `{soil: 0.5}`, gets other
             colours and another grain.
+        leaves: Share of chips in which those of a class, such as `{crop: 0.3}`, get other colours,
+            mostly paler ones.
+        gaps: Share of chips in which a class that is ground, such as `{soil: 0.3}`, lies in deep
+            shade where leaves stand around it.
         gloss: Share of chips in which the leaves of a class, such as `{crop: 0.3}`, shine.
         photo: Share of chips that are turned from reflectance into a picture as cameras develop it:
             other exposure, white balance, tone curve, colour and sharpness.
@@ -145,7 +150,7 @@ class AugmentConfig(_Strict):
             comes twice as often. Where none fits, it keeps all.
     """
 
-    turns: bool = True
+    turns: bool | Literal["half"] = True
     rotate_deg: float = Field(default=0.0, ge=0, le=180)
     scale: tuple[float, float] = (0.8, 1.25)
     brightness: float = Field(default=0.2, ge=0, le=2)
@@ -155,6 +160,8 @@ class AugmentConfig(_Strict):
     noise: float = Field(default=0.05, ge=0, le=1)
     blur: Share = 0.1
     ground: dict[str, Share] = Field(default_factory=dict)
+    leaves: dict[str, Share] = Field(default_factory=dict)
+    gaps: dict[str, Share] = Field(default_factory=dict)
     gloss: dict[str, Share] = Field(default_factory=dict)
     photo: Share = 0.0
     band_dropout: Share | dict[str, Share] = 0.2

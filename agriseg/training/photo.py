@@ -33,7 +33,7 @@ _EXPONENT = (0.35, 0.85)
 _SATURATION = (0.5, 1.6)
 _SHARPNESS = (-0.7, 1.3)
 _SOFT_COLOR_PX, _EDGE_PX = 1.5, 1.0
-_BLOTCHES = 0.05  # largest standard deviation of the noise that JPEG leaves of colours
+_BLOTCHES = 0.06  # largest standard deviation of the noise that JPEG leaves of colours
 _SMALLEST = 1e-4
 
 
@@ -108,7 +108,9 @@ class Photo(nn.Module):
             return (planes * seen).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
 
         grey = mean(coded)
-        noise = _half_size_noise(coded) * _between(0.0, _BLOTCHES, (number, 1, 1, 1), like)
+        coarse = torch.rand(number, 1, 1, 1, device=coded.device) < 0.3
+        noise = torch.where(coarse, _small_noise(coded, 4), _small_noise(coded, 2))
+        noise = noise * _between(0.0, _BLOTCHES, (number, 1, 1, 1), like)
         color = coded - grey + noise - mean(noise)
         half = torch.rand(number, 1, 1, 1, device=coded.device) < 0.5
         color = torch.where(half, _blurred(color, _SOFT_COLOR_PX), color)
@@ -118,11 +120,11 @@ class Photo(nn.Module):
         return grey + color * _between(*_SATURATION, shape, like, logarithmic=True)
 
 
-def _half_size_noise(like: Tensor) -> Tensor:
-    """Noise in half the resolution of (n, bands, h, w)."""
+def _small_noise(like: Tensor, times: int) -> Tensor:
+    """Noise in a fraction of the resolution of (n, bands, h, w)."""
     number, bands, height, width = like.shape
-    small = like.new_empty(number, bands, -(-height // 2), -(-width // 2)).normal_()
-    return F.interpolate(small, scale_factor=2.0, mode="bilinear")[..., :height, :width]
+    small = like.new_empty(number, bands, -(-height // times), -(-width // times)).normal_()
+    return F.interpolate(small, scale_factor=times, mode="bilinear")[..., :height, :width]
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:

@@ -6,6 +6,9 @@ randomization for transferring deep neural networks from simulation to the real 
 
 - Ground is multiplied by noise of several grain sizes: much in brightness, less from blue to
   yellow, and next to nothing from magenta to green, where plants begin.
+- Ground between leaves lies in deep shade, greenish as they let some light through: what is dark
+  is no leaf for that.
+- Leaves are brighter, yellower or paler than others of their kind, as a whole and in places.
 - Leaves gloss: light of the sky on them is nearly white, and hides their colour from spot to spot.
 """
 
@@ -17,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Gloss", "Ground"]
+__all__ = ["Gaps", "Gloss", "Ground", "Leaves"]
 
 # What one unit of brightness, warmth and greenness does to the logarithm of each band.
 _WARMTH = {"coastal": -1.0, "blue": -1.0, "yellow": 0.5, "red": 1.0}
@@ -25,12 +28,20 @@ _GREENNESS = {"green": 1.0}
 # Largest standard deviation of each, over the chip as a whole and from spot to spot.
 _CHIP = (0.4, 0.15, 0.02)
 _SPOTS = (0.5, 0.15, 0.05)
+_LEAF_CHIP = (0.3, 0.15, 0.0)
+_LEAF_SPOTS = (0.3, 0.15, 0.08)
+_PALEST = 0.35  # what leaves may lose of their greenness
 _GRAINS_PX = (1, 2, 4, 8, 16)
 _SHARP = 4.0  # how flat stones lie against each other, where they do
 # The sky's light against that of sun and sky together, and how bright it is on leaves at most, as a
 # share of the chip's mean.
 _SKY = {"coastal": 1.3, "blue": 1.2, "red": 0.85, "rededge": 0.75, "nir": 0.6}
 _BRIGHTEST = 0.8
+# How dark gaps get at most, from which share of leaves around them on; what leaves let through.
+_DARKEST, _CLOSED = 0.97, (0.25, 0.8)
+_LOWER_LEAVES = 0.6  # share of chips
+_AROUND_PX = (2, 4, 8, 12)
+_THROUGH = {"green": 0.45, "yellow": 0.2, "rededge": 0.6, "nir": 1.0}
 
 
 class Ground(nn.Module):
@@ -72,6 +83,67 @@ class Ground(nn.Module):
         return torch.einsum("nkhw,kb->nbhw", spots * amount + whole, self.effect)
 
 
+class Leaves(Ground):
+    """Gives the leaves of some chips other colours, mostly paler ones.
+
+    Args:
+        shares: Of the chips in which this is done, by class value.
+        roles: Of the bands.
+    """
+
+    def _paint(self, image: Tensor) -> Tensor:
+        spots = _spots(image, 3)
+        amount = spots.new_tensor(_LEAF_SPOTS)[:, None, None] * torch.rand_like(spots[:, :, :1, :1])
+        whole = spots.new_tensor(_LEAF_CHIP)[:, None, None] * torch.randn_like(spots[:, :, :1, :1])
+        whole[:, 2] -= _PALEST * torch.rand_like(whole[:, 2])
+        return torch.einsum("nkhw,kb->nbhw", spots * amount + whole, self.effect)
+
+
+class Gaps(nn.Module):
+    """Lays the ground between the leaves of some chips in deep shade.
+
+    Args:
+        shares: Of the chips in which this is done, by class value of the ground.
+        roles: Of the bands.
+    """
+
+    through: Tensor
+
+    def __init__(self, shares: Mapping[int, float], roles: Sequence[str]) -> None:
+        super().__init__()
+        self._shares = dict(shares)
+        through = [_THROUGH.get(role.partition("@")[0], 0.0) for role in roles]
+        self.register_buffer("through", torch.tensor(through)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor, codes: Tensor) -> Tensor:
+        """Chips (n, bands, h, w) of reflectance; codes (n, h, w) say what lies where."""
+        for chosen, mask in _chosen(self._shares, image, codes):
+            some, shade = image[chosen], self._shade(1 - mask, image[chosen])
+            # In the shade there is ground, or what stands in another field: lower leaves.
+            other = image.roll(1, 0)[chosen]
+            level = (2, 3)
+            other = other * (some.mean(level, True) / other.mean(level, True).clamp_min(1e-4))
+            lower = (torch.rand_like(some[:, :1, :1, :1]) < _LOWER_LEAVES).to(some.dtype)
+            below = some + lower * (1 - torch.exp(shade)) * (other - some)
+            image = image.clone()
+            image[chosen] = some + mask * (below * torch.exp(shade) - some)
+        return image
+
+    def _shade(self, leaves: Tensor, image: Tensor) -> Tensor:
+        """The logarithm of what the ground is multiplied by, (n, bands, h, w)."""
+        like = image[:, :1, :1, :1]
+        weights = torch.rand(len(_AROUND_PX), *like.shape, device=image.device, dtype=image.dtype)
+        # Around each pixel in several circles, that shade is deeper under small gaps.
+        around = sum(
+            weight * F.avg_pool2d(leaves, 2 * r + 1, 1, r, count_include_pad=False)
+            for weight, r in zip(weights / weights.sum(0).clamp_min(1e-3), _AROUND_PX, strict=True)
+        )
+        closed = _CLOSED[0] + torch.rand_like(like) * (_CLOSED[1] - _CLOSED[0])
+        depth = (around / closed).clamp(0, 1) * (_DARKEST * torch.rand_like(like).sqrt())
+        shade = torch.log1p(-depth)
+        return shade * (1 - self.through * torch.rand_like(like))
+
+
 class Gloss(nn.Module):
     """Lets the leaves of some chips shine.
 
@@ -111,7 +183,8 @@ def _chosen(
         chosen = torch.rand(len(image), device=image.device) < share
         if bool(chosen.any()):
             # Pixels at the border hold both.
-            yield chosen, F.avg_pool2d((codes[chosen] == value).to(image.dtype)[:, None], 3, 1, 1)
+            here = (codes[chosen] == value).to(image.dtype)[:, None]
+            yield chosen, F.avg_pool2d(here, 3, 1, 1, count_include_pad=False)
 
 
 def _spots(image: Tensor, planes: int) -> Tensor:

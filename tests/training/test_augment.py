@@ -52,6 +52,7 @@ def batch(side: int = SIZE, zoom: float = 1.0) -> dict[str, torch.Tensor]:
     [
         ({"turns": True}, SIZE, 1.0),
         ({"turns": True}, SIZE + 8, 1.0),
+        ({"turns": "half"}, SIZE, 1.0),
         ({"turns": True, "rotate_deg": 90.0}, 48, 1.3),
         ({"turns": True}, 40, 0.7),
     ],
@@ -80,6 +81,17 @@ def test_quarter_turns_alone_change_no_value() -> None:
         ]
         assert any(torch.equal(found["codes"][k], view) for view in views)
     assert set(found["image"][:, 0].unique().round(decimals=2).tolist()) <= {0.0, 1.0}
+
+
+def test_half_turns_keep_the_direction_of_rows() -> None:
+    torch.manual_seed(0)
+    given = batch()
+    seen = set()
+    for _ in range(20):
+        found = augment(turns="half")(given)["codes"][0]
+        views = [given["codes"][0].flip(dims) for dims in ((), (0,), (1,), (0, 1))]
+        seen.add(next(k for k, view in enumerate(views) if torch.equal(found, view)))
+    assert seen == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("changes", [{}, {"brightness": 1.0, "gamma": 1.0, "noise": 1.0,
