@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agriseg.runs import Run, read_run
     from agriseg.simulate.verb import simulate
     from agriseg.training.dry import dry_run
+    from agriseg.training.folds import cross_validate
     from agriseg.training.verb import train
     from agriseg.vector import vectorize
     from agriseg.workflow import bench, segment
@@ -41,6 +42,7 @@ __all__ = [
     "Scene",
     "__version__",
     "bench",
+    "cross_validate",
     "describe_scene",
     "dry_run",
     "evaluate",
@@ -65,6 +67,7 @@ _HOMES = {
     "agriseg.runs": ("Run", "read_run"),
     "agriseg.simulate": ("simulate",),
     "agriseg.training.dry": ("dry_run",),
+    "agriseg.training.folds": ("cross_validate",),
     "agriseg.training.verb": ("train",),
     "agriseg.vector": ("vectorize",),
     "agriseg.workflow": ("bench", "segment"),

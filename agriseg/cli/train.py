@@ -49,6 +49,15 @@ def train(
             "--report/--no-report", help="Map whole validation scenes at the end, write the page."
         ),
     ] = True,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            help="Train so many times, and score each scene by the model that has not seen it: "
+            "for few labels. Default folder: out/NAME-folds.",
+            show_default=False,
+        ),
+    ] = None,
     trust_model: Annotated[
         bool,
         typer.Option(
@@ -74,10 +83,16 @@ def train(
 
     - `agriseg train configs/cwfid.yaml --base data -o out/cwfid`
 
+    - `agriseg train configs/cwfid.yaml --base data --folds 4`
+
     - `agriseg segment field.tif -o out --model out/cwfid/cwfid.safetensors`
     """
     if dry_run:
         _dry_run(config, out, base=base, trust=trust_model, quiet=quiet, as_json=as_json)
+        return
+    if folds is not None:
+        options = {"base": base, "resume": resume, "trust": trust_model}
+        _cross_validate(config, out, folds, options, quiet=quiet, as_json=as_json)
         return
     from agriseg.training.verb import train as run_train
 
@@ -99,6 +114,34 @@ def train(
         listener.close()
     if as_json:
         print(json.dumps({"model": str(path), **listener.ended}, indent=2))
+
+
+def _cross_validate(
+    config: str,
+    out: str | None,
+    folds: int,
+    options: dict[str, Any],
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from agriseg.cli.evaluation_table import print_evaluation
+    from agriseg.training.folds import cross_validate, folder_of
+
+    folder = folder_of(config, out)
+    written = [f"{folder}/evaluation.json", "evaluation.png"]
+    listener = _Console(quiet)
+    try:
+        found = cross_validate(config, folder, folds=folds, listener=listener, **options)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        listener.close()
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+    elif not quiet:
+        print_evaluation(found, written)
 
 
 def _dry_run(

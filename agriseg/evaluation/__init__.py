@@ -2,7 +2,13 @@
 
 from agriseg.evaluation.calibration import fit_temperature
 from agriseg.evaluation.result import Comparison, Evaluation
-from agriseg.evaluation.verb import EvaluateKeywords, LabelledData, Watcher, evaluate
+from agriseg.evaluation.verb import (
+    EvaluateKeywords,
+    LabelledData,
+    Watcher,
+    evaluate,
+    evaluate_folds,
+)
 
 __all__ = [
     "Comparison",
@@ -11,5 +17,6 @@ __all__ = [
     "LabelledData",
     "Watcher",
     "evaluate",
+    "evaluate_folds",
     "fit_temperature",
 ]

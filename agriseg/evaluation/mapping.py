@@ -86,13 +86,13 @@ class _Labelled(ChipPixels):
 
 def tasks_for(
     scenes: Sequence[LabelledScene],
-    predictor: Predictor,
+    predictor: Predictor | Sequence[Predictor],
     *,
     chip: int | None = None,
     overlap: int | None = None,
     ignore_gsd: bool = False,
 ) -> list[Task]:
-    """Check that a model fits all scenes, before any of them is mapped.
+    """Check that a model, or one for each, fits all scenes, before any of them is mapped.
 
     Raises:
         ModelError, BandError: Model and a scene do not fit.
@@ -100,8 +100,9 @@ def tasks_for(
     """
     options = SegmentOptions(chip=chip, overlap=overlap)
     tasks = []
-    for place, labelled in enumerate(scenes):
-        mine = adapt(predictor, labelled.scene)
+    each = predictor if isinstance(predictor, Sequence) else (predictor,) * len(scenes)
+    for place, (labelled, one) in enumerate(zip(scenes, each, strict=True)):
+        mine = adapt(one, labelled.scene)
         notes = check_fit(mine.card, labelled.scene, gsd_m=labelled.gsd_m, ignore_gsd=ignore_gsd)
         grid = chip_grid(labelled.scene, mine, options)
         tasks.append(Task(place, labelled, mine, grid, tuple(notes)))

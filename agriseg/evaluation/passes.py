@@ -47,7 +47,7 @@ class EvaluateKeywords(LoadOptions, total=False):
 
 @dataclass(frozen=True)
 class Work:
-    """One pass: a model over scenes."""
+    """One pass: a model over scenes, or a model for each of them (`predictors`)."""
 
     predictor: Predictor
     scenes: tuple[LabelledScene, ...]
@@ -55,6 +55,7 @@ class Work:
     options: EvaluateKeywords
     gsd_m: float | None = None
     watcher: Watcher | None = None
+    predictors: tuple[Predictor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def run_pass(work: Work) -> Pass:
     radii = _radii(work)
     tasks = tasks_for(
         scenes,
-        work.predictor,
+        work.predictors or work.predictor,
         chip=options.get("chip"),
         overlap=options.get("overlap"),
         ignore_gsd=options.get("ignore_gsd", False) or work.gsd_m is not None,

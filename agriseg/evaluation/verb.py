@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from agriseg.evaluation.passes import EvaluateKeywords, Watcher, Work, run_pass
 from agriseg.evaluation.result import Evaluation, make_folder
 from agriseg.evaluation.summary import compared, series_of
 from agriseg.labels import Codes, LabelledScene, Material, chosen
-from agriseg.models import Predictor, check_predictor, load_model
+from agriseg.models import Predictor, check_predictor, fingerprint_of, load_model
 
-__all__ = ["EvaluateKeywords", "LabelledData", "Watcher", "evaluate"]
+__all__ = ["EvaluateKeywords", "LabelledData", "Watcher", "evaluate", "evaluate_folds"]
 
 
 class LabelledData(Protocol):
@@ -100,6 +101,48 @@ def evaluate(
     found = evaluations[0]
     if sizes:
         found = replace(found, series=series_of(works[0], sizes, gsd_m, found))
+    if out is not None:
+        found.save(out)
+    return found
+
+
+def evaluate_folds(
+    parts: Sequence[tuple[str | Path | Predictor, Sequence[LabelledScene]]],
+    codes: Codes,
+    out: str | Path | None = None,
+    *,
+    watcher: Watcher | None = None,
+    notes: Sequence[str] = (),
+    **options: Unpack[EvaluateKeywords],
+) -> Evaluation:
+    """Measure models of one kind as one, each on scenes of its own: a cross-validation.
+
+    Args:
+        parts: Models with one legend, and the scenes of each.
+        codes: What the labels of all scenes mean.
+        out, watcher: As in `evaluate`.
+        notes: What is to be said with it.
+        **options: As in `evaluate`.
+
+    Raises:
+        AgrisegError: As `evaluate`.
+    """
+    models = [_predictor(model, options) for model, _ in parts]
+    scenes = tuple(one for _, some in parts for one in some)
+    each = tuple(
+        model for model, (_, some) in zip(models, parts, strict=True) for _ in range(len(some))
+    )
+    if out is not None:
+        make_folder(out)
+    matched = match_legends(models[0].card.legend, codes, None, set(models[0].card.legend.names))
+    work = Work(models[0], scenes, matched, options, None, watcher, each)
+    found = compared([run_pass(work)], tuple(notes))[0]
+    prints = "\n".join(fingerprint_of(model) for model in models)
+    found = replace(
+        found,
+        model=f"{found.model} in {len(models)} folds",
+        fingerprint=hashlib.sha256(prints.encode()).hexdigest(),
+    )
     if out is not None:
         found.save(out)
     return found

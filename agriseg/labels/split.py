@@ -21,7 +21,7 @@ from agriseg.geobox import Window
 from agriseg.labels.config import Part
 from agriseg.labels.material import Material
 from agriseg.labels.split_blocks import assign_blocks
-from agriseg.labels.split_groups import assign_groups, group_shares
+from agriseg.labels.split_groups import assign_folds, assign_groups, group_shares
 from agriseg.labels.survey import Survey
 from agriseg.settings import Settings
 
@@ -44,6 +44,8 @@ class SplitSettings(Settings):
         test: Share for testing.
         block: Side of a block, in chips.
         seed: Whole number from which all that is random follows.
+        folds: Instead of those shares, so many parts of equal size; 0: none.
+        fold: Which of these, counted from 1, is for validation; all others are for training.
     """
 
     by: Literal["auto", "group", "blocks"] = "auto"
@@ -51,6 +53,16 @@ class SplitSettings(Settings):
     test: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     block: float = Field(default=4.0, ge=1, le=1000, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    folds: int = Field(default=0, ge=0, le=1000)
+    fold: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _is_a_fold(self) -> SplitSettings:
+        if self.folds == 1 or self.fold > max(self.folds, 1):
+            raise ValueError(
+                f"fold {self.fold} of {self.folds} folds: at least 2 are needed, and one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_some(self) -> SplitSettings:
@@ -186,6 +198,19 @@ def make_split(
     notes: list[str] = []
     if not free:
         how = "as the configuration says"
+    elif settings.folds:
+        groups, shares = group_shares(material, survey, free)
+        if len(groups) < settings.folds:
+            raise LabelError(
+                f"{settings.folds} folds need as many groups of scenes at least, and there are "
+                f"{len(groups)}; ask for fewer, or give more scenes"
+            )
+        how = f"fold {settings.fold} of {settings.folds} for validation"
+        for members, fold in zip(
+            groups.values(), assign_folds(shares, settings.folds, settings.seed), strict=True
+        ):
+            for index in members:
+                masks[index][:] = PARTS["validation" if fold == settings.fold - 1 else "train"]
     elif not any(wanted.values()):
         how = "all for training"
         for index in free:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agriseg.labels.material import Material
 from agriseg.labels.survey import Survey
 
-__all__ = ["assign_groups", "drawn", "group_shares", "unevenness"]
+__all__ = ["assign_folds", "assign_groups", "drawn", "group_shares", "unevenness"]
 
 # Ways to divide that are tried.
 _TRIALS = 2000
@@ -97,3 +97,20 @@ def assign_groups(
         bad.append(unevenness(sums, wanted) + 10.0 * (empty + (not (parts == 1).any())))
     # The first that is good enough, not the best: else all seeds would give the same few.
     return tried[int(np.argmax(np.array(bad) <= min(bad) + _GOOD_ENOUGH))]
+
+
+def assign_folds(counts: NDArray[np.float64], folds: int, seed: int) -> NDArray[np.intp]:
+    """The fold of each group, from 0: as many groups in each, and of each class about as much.
+
+    Args:
+        counts: (groups, kinds) labelled pixels.
+        folds: How many; not more than groups.
+        seed: From which all that is random follows.
+    """
+    rng = np.random.default_rng(seed)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    # As many in each, whatever their sizes; what is left over goes to the first.
+    dealt = np.arange(len(counts)) % folds
+    tried = [dealt[rng.permutation(len(counts))] for _ in range(_TRIALS)]
+    bad = [max(float(np.ptp(np.bincount(one, kind, folds))) for kind in shares.T) for one in tried]
+    return tried[int(np.argmin(bad))]

@@ -22,7 +22,7 @@ from agriseg.training.keeper import Keeper, Listener
 from agriseg.training.plan import Plan
 from agriseg.training.task import Task
 
-__all__ = ["evaluate_part", "finish"]
+__all__ = ["Told", "at_fitting_gsd", "evaluate_part", "finish"]
 
 _TEMPERATURE_PIXELS = 200_000
 MOST_PIXELS = 500_000_000
@@ -81,7 +81,7 @@ def evaluate_part(
     some = _some(material.scenes)
     notes: tuple[str, ...] = ()
     asked = plan.config.chips.gsd_range_m
-    fitting = tuple(_at_fitting_gsd(one, card, asked) for one in some)
+    fitting = tuple(at_fitting_gsd(one, card, asked) for one in some)
     moved = sum(one is not other for one, other in zip(some, fitting, strict=True))
     if moved:
         notes = (f"{moved} of the scenes were brought to the model's pixel sizes",)
@@ -90,7 +90,7 @@ def evaluate_part(
         notes = (*notes, f"{text}, spread evenly")
     try:
         given = Material(fitting, material.codes)
-        found = evaluate(path, given, folder, watcher=_Told(listener), trust=trust)
+        found = evaluate(path, given, folder, watcher=Told(listener), trust=trust)
     except AgrisegError as error:
         return (
             card,
@@ -113,7 +113,7 @@ def _some(scenes: tuple[LabelledScene, ...]) -> tuple[LabelledScene, ...]:
     return tuple(scenes[int((k + 0.5) * len(scenes) / count)] for k in range(count))
 
 
-def _at_fitting_gsd(
+def at_fitting_gsd(
     one: LabelledScene, card: ModelCard, asked: tuple[float, float] | None
 ) -> LabelledScene:
     """The scene with pixels as the network saw them, or itself where they are near enough.
@@ -132,7 +132,7 @@ def _at_fitting_gsd(
     return at_gsd((one,), min(max(one.gsd_m, low), high))[0]
 
 
-class _Told:
+class Told:
     """Passes on how an evaluation gets on."""
 
     def __init__(self, listener: Listener | None) -> None:

@@ -185,6 +185,8 @@ def test_windows_that_reach_into_another_part_are_not_allowed() -> None:
         ({"by": "scene"}, "by is 'scene'; possible are auto, group, blocks"),
         ({"validaton": 0.1}, "did you mean validation"),
         ({"block": 0.5}, "block is 0.5; at least 1"),
+        ({"folds": 1}, "fold 1 of 1 folds: at least 2 are needed"),
+        ({"folds": 3, "fold": 4}, "fold 4 of 3 folds"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], said: str) -> None:
@@ -217,3 +219,21 @@ def test_a_picture_of_it(tmp_path: Path, shapes: list[tuple[int, int]]) -> None:
     draw_split(split(pair), pair[1], tmp_path / "split.png")
     assert (tmp_path / "split.png").read_bytes()[:4] == b"\x89PNG"
     assert replace(split(pair), how="x").how == "x"
+
+
+def test_each_scene_is_in_one_fold() -> None:
+    pair = made(*[(40, 56)] * 11, groups=[*"aabbcdefghi"])
+    folds = [split(pair, folds=4, fold=number) for number in (1, 2, 3, 4)]
+    held_out = np.array([[(mask == PARTS["validation"]).all() for mask in f.masks] for f in folds])
+    rest = np.array([[(mask == PARTS["train"]).all() for mask in f.masks] for f in folds])
+    assert (held_out ^ rest).all()
+    assert (held_out.sum(axis=0) == 1).all()
+    assert (held_out[:, 0] == held_out[:, 1]).all(), "a group is not divided"
+    assert set(held_out.sum(axis=1)) <= {2, 3, 4}
+    for one in folds:
+        assert np.all(share(one, pair[1], "validation") > 0.1)
+
+
+def test_more_folds_than_groups() -> None:
+    with pytest.raises(LabelError, match=r"3 folds need as many groups .* and there are 2"):
+        split(made(*[(40, 56)] * 4, groups=[*"aabb"]), folds=3)
