@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agriseg.models.architectures import ARCHITECTURES, build_network
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import BandInput, ModelCard
+from agriseg.models.default import default_for
 from agriseg.models.engines import ENGINES, PRECISIONS, Numerics, resolve_numerics
 from agriseg.models.file import LoadOptions, load_model, read_card, read_weights, save_model
 from agriseg.models.fit import check_fit
@@ -62,6 +63,7 @@ __all__ = [
     "check_fit",
     "check_output",
     "check_predictor",
+    "default_for",
     "default_model",
     "fingerprint_of",
     "known_models",

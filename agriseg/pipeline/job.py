@@ -199,7 +199,12 @@ class Job:
 
 
 def prepare(
-    scene: Scene, predictor: Predictor, folder: Path, options: SegmentOptions | None = None
+    scene: Scene,
+    predictor: Predictor,
+    folder: Path,
+    options: SegmentOptions | None = None,
+    *,
+    notes: Sequence[str] = (),
 ) -> Job:
     """Check everything that is cheap to check, and plan.
 
@@ -208,6 +213,7 @@ def prepare(
         predictor: What to segment it with.
         folder: Where this scene's results go.
         options: How.
+        notes: What the user should hear first.
 
     Raises:
         ModelError, BandError: Model and scene do not fit.
@@ -219,7 +225,7 @@ def prepare(
     facts = scene_facts(scene)
     predictor = adapt(predictor, scene)
     _check_about(predictor)
-    notes = check_fit(predictor.card, scene, ignore_gsd=options.ignore_gsd)
+    notes = (*notes, *check_fit(predictor.card, scene, ignore_gsd=options.ignore_gsd))
     grid = chip_grid(scene, predictor, options)
     rows_key = digest(
         {
@@ -255,7 +261,7 @@ def prepare(
         rows_key=rows_key,
         scene_facts=facts,
         cache_bytes=cache_bytes(scene, grid),
-        notes=tuple(notes),
+        notes=notes,
         warnings=(
             *describe_scene(scene).warnings,
             *_replaced(facts, run_folder),

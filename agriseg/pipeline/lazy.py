@@ -32,7 +32,7 @@ from agriseg.models import (
     adapt_to_pixels,
     check_fit,
     check_predictor,
-    default_model,
+    default_for,
     load_model,
     numerics_of,
 )
@@ -129,10 +129,15 @@ def _map(
     options: SegmentOptions,
 ) -> xarray.Dataset:
     """The lazy map; `scene` is what a model adapts to, where it is known."""
-    handle, predictor = _model(model, how, given, scene)
     # Without the bands of the file that are not in the array.
     seen = replace(given.scene, bands=given.scene.bands[: given.array.sizes["band"]])
-    notes = check_fit(predictor.card, seen, ignore_gsd=options.ignore_gsd)
+    notes: tuple[str, ...] = ()
+    if model is None:
+        model, notes = default_for(seen, ignore_gsd=options.ignore_gsd)
+        if notes:
+            how = {"tta": how.get("tta", "none")}
+    handle, predictor = _model(model, how, given, scene)
+    notes = (*notes, *check_fit(predictor.card, seen, ignore_gsd=options.ignore_gsd))
     grid = chip_grid(seen, predictor, options)
     keys = tuple(present_keys(seen, predictor.card))
     chunks = None if given.from_files else _chunks_of(given, keys)
@@ -153,13 +158,12 @@ def _map(
 
 
 def _model(
-    model: str | os.PathLike[str] | Predictor | None,
+    model: str | os.PathLike[str] | Predictor,
     how: LoadOptions,
     given: ArrayInput,
     scene: Scene | None,
 ) -> tuple[Model, Predictor]:
     """The model as tasks carry it, and as it is here, where it is checked."""
-    model = default_model() if model is None else model
     name = model if isinstance(model, str | os.PathLike) else None
     if name is not None:
         loaded = load_model(name, **how)

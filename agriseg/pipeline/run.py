@@ -43,6 +43,7 @@ __all__ = [
     "put_together",
     "quiet",
     "run_job",
+    "run_unquieted",
 ]
 
 
@@ -82,16 +83,20 @@ def run_job(job: Job, progress: Progress | None = None) -> Run:
         ReadError: A chip cannot be read.
         OutputError: Results cannot be written.
     """
-    progress = progress or Silent()
     with quiet():
-        begun = begin(job, progress)
-        if isinstance(begun, Run):
-            return begun
-        if begun.missing:
-            for swath in job.plan:
-                predict_swath(job, swath, progress.advance)
-        progress.assembling()
-        return end(job, begun, put_together(job, begun.earlier))
+        return run_unquieted(job, progress or Silent())
+
+
+def run_unquieted(job: Job, progress: Progress) -> Run:
+    """As `run_job`, within `quiet`: what that does is done for all threads, not in each."""
+    begun = begin(job, progress)
+    if isinstance(begun, Run):
+        return begun
+    if begun.missing:
+        for swath in job.plan:
+            predict_swath(job, swath, progress.advance)
+    progress.assembling()
+    return end(job, begun, put_together(job, begun.earlier))
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,7 @@ def begin(job: Job, progress: Progress) -> Begun | Run:
         record = describe(job)
         record |= {name: earlier.record[name] for name in kept if name in earlier.record}
         return Begun(record, 0, _without_polygons(job, earlier.record), started)
+    job.folder.refuse_other_work(job.rows_key)
     # Here, in the caller's thread, before the record tells of the model.
     make_ready(job.predictor)
     record = describe(job)

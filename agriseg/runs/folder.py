@@ -20,11 +20,11 @@ _LEDGER = re.compile(r"rows-[0-9a-f]{16}(\.trash)?\Z")
 _OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", "segments.gpkg", "run.json")
 
 
-def _has_other_owner(ledger: Path) -> bool:
-    """Whether another living process of this machine works in a ledger."""
+def _other_owners(ledger: Path) -> list[int]:
+    """Other living processes of this machine that work in a ledger."""
     owners = (path.suffix[1:] for path in ledger.glob(f"owner.{HOST}.*"))
     others = (int(pid) for pid in owners if pid.isdigit() and int(pid) != os.getpid())
-    return any(psutil.pid_exists(pid) for pid in others)
+    return sorted(pid for pid in others if psutil.pid_exists(pid))
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,24 @@ class RunFolder:
                 "with -o"
             ) from error
 
+    def refuse_other_work(self, key: str) -> None:
+        """See that nobody else makes other results here: files of both would be mixed.
+
+        The same work may be done twice at a time: the bytes are the same.
+
+        Raises:
+            OutputError: Somebody does.
+        """
+        mine = self.rows(key)
+        for ledger in sorted(self.path.glob("rows-*")):
+            if ledger == mine or not _LEDGER.match(ledger.name):
+                continue
+            if owners := _other_owners(ledger):
+                raise OutputError(
+                    f"another run, with other options, is at work in {self.path} (process "
+                    f"{owners[0]}); wait until it is done, or give another folder with -o"
+                )
+
     def free_bytes(self) -> int:
         """Room on the disk of this folder, which need not exist yet."""
         place = self.path.absolute()
@@ -97,7 +115,7 @@ class RunFolder:
         kept = None if keep is None else self.rows(keep)
         for ledger in self.path.glob("rows-*"):
             is_ours = ledger.is_dir() and _LEDGER.match(ledger.name)
-            if ledger == kept or not is_ours or _has_other_owner(ledger):
+            if ledger == kept or not is_ours or _other_owners(ledger):
                 continue
             # Renamed first: a ledger that lost a part must not be taken for a whole one.
             trash = ledger.with_name(ledger.name.removesuffix(".trash") + ".trash")

@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import rasterio
+
 from agriseg.errors import AgrisegError, OptionError
-from agriseg.models import LoadOptions, Predictor, default_model, load_model
-from agriseg.pipeline import Failed, Job, SegmentOptions, prepare
+from agriseg.models import BASELINE, LoadOptions, Predictor, default_for, default_model, load_model
+from agriseg.pipeline import Failed, Job, SegmentOptions, prepare, quiet
 from agriseg.raster import Inputs, Scene, SceneOptions, Source, find_sources, narrow
 from agriseg.raster.opener import is_local
+from agriseg.raster.source import gdal_settings
 from agriseg.raster.sources import CATALOGUES, TABLES
 from agriseg.raster.sources_files import is_pattern
 from agriseg.runs.batch import earlier_names
+from agriseg.threads import cores, in_threads
 
 __all__ = ["Given", "SegmentKeywords", "chosen_model", "jobs_for"]
 
 Given = Inputs | Scene | Source | Sequence[Inputs | Scene | Source]
 """What `segment` takes for its scenes."""
+
+
+_NO_NOTES: tuple[str, ...] = ()
 
 
 class SegmentKeywords(SceneOptions, LoadOptions, total=False):
@@ -75,13 +82,22 @@ def jobs_for(
         raise OptionError("--name is for one scene; several were given")
     predictor = _predictor(chosen_model(model), options)
     how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
-    jobs: list[Job | Failed] = []
-    for one in scenes:
+    settings = gdal_settings()
+
+    def made(one: Scene | Source) -> Job | Failed:
         try:
-            scene = _opened(one, options)
-            jobs.append(prepare(scene, predictor, out / scene.name, how))
+            with rasterio.Env(**settings):
+                scene, mine, notes = _opened(one, options), predictor, _NO_NOTES
+                if model is None:
+                    name, notes = default_for(scene, ignore_gsd=how.ignore_gsd)
+                    if name == BASELINE:
+                        mine = load_model(BASELINE, tta=options.get("tta", "none"))
+                return prepare(scene, mine, out / scene.name, how, notes=notes)
         except AgrisegError as error:
-            jobs.append(Failed(_name_of(one), error))
+            return Failed(_name_of(one), error)
+
+    with quiet():
+        jobs = [job for _, job in in_threads(made, scenes, cores(len(scenes)), "open")]
     failed = [job for job in jobs if isinstance(job, Failed)]
     if len(failed) == len(jobs):
         raise failed[0].error

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
+from agriseg.errors import BatchError, OptionError, said_by
 from agriseg.machine import memory_bytes
-from agriseg.models import IndexBaseline, ModelReference, PackedModel, Predictor
+from agriseg.models import BASELINE, ModelReference, PackedModel, Predictor
 from agriseg.pipeline import (
     Failed,
     Job,
@@ -18,7 +18,7 @@ from agriseg.pipeline import (
     Watcher,
     probe,
     reserve,
-    run_job,
+    run_here,
     run_jobs,
 )
 from agriseg.runs import Run
@@ -55,8 +55,8 @@ def segment(
         out: Results go to OUT/<name of the scene>/; of many scenes, batch.json and index.gpkg to
             OUT.
         model: A model file, the name of a built-in model, or any object with the `Predictor`
-            protocol; by default "crop-weed" where it is shipped, else "index-baseline": vegetation
-            against soil from an index, which needs no training.
+            protocol; by default "crop-weed" for scenes that it fits, and "index-baseline" for
+            others: vegetation against soil from an index, for pixels of any size.
         workers: So many processes on this machine share the work; None: none, it is done in this
             one. The result is the same.
         scheduler: Address of a Dask scheduler, whose workers do it. They must see inputs, model and
@@ -92,7 +92,7 @@ def segment(
     with _pool(count, scheduler) as pool:
         if pool is None:
             watcher.plan(len(jobs), None, None)
-            done = _one_by_one(order, watcher)
+            done = run_here(order, watcher)
         else:
             watcher.plan(len(jobs), pool.workers, pool.dashboard)
             done = run_jobs(_sent(order, model, options), pool, watcher)
@@ -127,25 +127,6 @@ def _noted(done: Iterable[Run | Failed], batch: Batch | None) -> dict[str, Run |
 
 def _name(job: Job | Failed) -> str:
     return job.folder.path.name if isinstance(job, Job) else job.name
-
-
-def _one_by_one(jobs: Sequence[Job | Failed], watcher: Watcher) -> Iterator[Run | Failed]:
-    """Segment scenes in this process."""
-    for job in jobs:
-        if isinstance(job, Failed):
-            watcher.fail(job)
-            yield job
-            continue
-        watcher.begin(job)
-        try:
-            run = run_job(job, watcher)
-        except AgrisegError as error:
-            failed = Failed(job.scene.name, error)
-            watcher.fail(failed)
-            yield failed
-            continue
-        watcher.end(run)
-        yield run
 
 
 def _words(failed: Mapping[str, Exception], scenes: int) -> str:
@@ -211,7 +192,7 @@ def _sent(
     for job in jobs:
         if isinstance(job, Failed):
             yield job
-        elif not isinstance(chosen, str | Path) or isinstance(job.predictor, IndexBaseline):
+        elif not isinstance(chosen, str | Path) or job.predictor.card.name == BASELINE:
             yield job, PackedModel.of(job.predictor)
         else:
             threads, trust = options.get("threads"), options.get("trust", False)

@@ -19,7 +19,7 @@ import rasterio
 from rasterio.windows import Window
 
 from agriseg.models import ModelReference, PackedModel, load_model
-from agriseg.pipeline import Job, Pool, SegmentOptions, SilentWatcher, prepare, run_job, run_jobs
+from agriseg.pipeline import Job, Pool, SegmentOptions, SilentWatcher, prepare, run_here, run_jobs
 from agriseg.pipeline.cluster import local_workers
 from agriseg.raster import open_scene
 from agriseg.runs import Run
@@ -48,7 +48,7 @@ class Bench:
         started = time.perf_counter()
         jobs = (prepare(open_scene(path), self._predictor, out / path.stem) for path in scenes)
         if pool is None:
-            found: list[object] = [run_job(self._made(job)) for job in jobs]
+            found: list[object] = list(run_here(map(self._made, jobs), SilentWatcher()))
         else:
             sent = ((self._made(job), self._sent) for job in jobs)
             found = list(run_jobs(sent, pool, SilentWatcher()))

@@ -1,0 +1,117 @@
+"""Many scenes in this process: large ones one after another, small ones several at a time.
+
+A scene of a few chips cannot keep all cores busy: while its last chip is predicted, or its polygons
+are traced, the others would wait. So as many of them as there are cores are under way at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+import rasterio
+
+from agriseg.errors import AgrisegError
+from agriseg.models import streams_for
+from agriseg.pipeline.job import Job
+from agriseg.pipeline.many import Failed, Watcher
+from agriseg.pipeline.run import quiet, run_job, run_unquieted
+from agriseg.raster.source import gdal_settings
+from agriseg.runs import Run
+from agriseg.threads import cores, in_threads
+
+__all__ = ["run_here"]
+
+
+def run_here(jobs: Iterable[Job | Failed], watcher: Watcher) -> Iterator[Run | Failed]:
+    """Segment scenes in this process; what comes of each, in their order.
+
+    Args:
+        jobs: What is to be done, or why it cannot be.
+        watcher: Hears how it gets on; never from two threads at once.
+
+    Raises:
+        Exception: What is no fault of the user's ends it all.
+    """
+    for is_small, some in groupby(jobs, _is_small):
+        if is_small:
+            yield from _side_by_side(some, watcher)
+            continue
+        for job in some:
+            yield _one(job, watcher)
+
+
+def _is_small(job: Job | Failed) -> bool:
+    """Whether it leaves cores idle; only predictors that are called from threads anyway."""
+    if isinstance(job, Failed):
+        return False
+    streams = streams_for(job.predictor, job.plan.grid)
+    return streams > 1 and len(job.plan.grid) < 2 * streams
+
+
+def _one(job: Job | Failed, watcher: Watcher) -> Run | Failed:
+    if isinstance(job, Failed):
+        watcher.fail(job)
+        return job
+    watcher.begin(job)
+    try:
+        run = run_job(job, watcher)
+    except AgrisegError as error:
+        failed = Failed(job.scene.name, error)
+        watcher.fail(failed)
+        return failed
+    watcher.end(run)
+    return run
+
+
+def _side_by_side(jobs: Iterable[Job | Failed], watcher: Watcher) -> Iterator[Run | Failed]:
+    settings, told = gdal_settings(), _InTurn(watcher)
+
+    def work(job: Job | Failed) -> Run | Failed:
+        assert isinstance(job, Job)
+        told.begin(job)
+        try:
+            with rasterio.Env(**settings):
+                run = run_unquieted(job, told)
+        except AgrisegError as error:
+            failed = Failed(job.scene.name, error)
+            told.fail(failed)
+            return failed
+        told.end(run)
+        return run
+
+    with quiet():
+        for _, found in in_threads(work, jobs, cores(), "scene"):
+            yield found
+
+
+class _InTurn:
+    """A watcher that threads tell one after the other."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher, self._lock = watcher, threading.Lock()
+
+    def begin(self, job: Job) -> None:
+        with self._lock:
+            self._watcher.begin(job)
+
+    def end(self, run: Run) -> None:
+        with self._lock:
+            self._watcher.end(run)
+
+    def fail(self, failed: Failed) -> None:
+        with self._lock:
+            self._watcher.fail(failed)
+
+    def start(self, total_pixels: int, done_pixels: int) -> None:
+        with self._lock:
+            self._watcher.start(total_pixels, done_pixels)
+
+    def advance(self, pixels: int) -> None:
+        with self._lock:
+            self._watcher.advance(pixels)
+
+    def assembling(self) -> None:
+        with self._lock:
+            self._watcher.assembling()
