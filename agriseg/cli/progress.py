@@ -83,8 +83,10 @@ class ConsoleListener:
         return f"{time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of memory, "
 
     def fail(self, failed: Failed) -> None:
-        """Say why a scene is not segmented."""
+        """Say why a scene is not segmented; of a single one the command says it at the end."""
         self._over += 1
+        if self._scenes == 1:
+            return
         self._say(
             f"{self._number()}[bold]{_safe(failed.name)}[/bold]  [red]failed[/red] "
             f"{_safe(said_by(failed.error))}"

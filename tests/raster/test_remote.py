@@ -141,6 +141,16 @@ def test_one_request_in_three_fails(
     assert rasters(tmp_path / "scene") == plain
 
 
+@pytest.mark.slow
+def test_one_request_in_three_fails_on_workers(
+    server: FileServer, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    server.behave("503", chance=3)
+    agriseg.segment(f"{server.files}/scene.tif", tmp_path, workers=2, **HOW)
+    assert len([line for line in server.log() if line.endswith("503")]) >= 5
+    assert rasters(tmp_path / "scene") == plain
+
+
 def test_a_stall_now_and_then(server: FileServer, plain: dict[str, bytes], tmp_path: Path) -> None:
     server.behave("stall", every=12, first=3, only="GET")
     agriseg.segment(f"{server.files}/scene.tif", tmp_path, **HOW)
