@@ -18,7 +18,9 @@ _SCORING, _MODEL = "Scoring", "Model"
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model file, or index-baseline.", metavar="MODEL")],
+    model: Annotated[
+        str, typer.Argument(help="Model file, crop-weed, or index-baseline.", metavar="MODEL")
+    ],
     data: Annotated[
         str,
         typer.Argument(

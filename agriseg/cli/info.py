@@ -179,6 +179,7 @@ def _print_card(console: Console, card: ModelCard) -> None:
         if card.radiometry != "any"
         else f"{gsd}; any radiometry",
         "licence": card.licence or "not stated",
+        **({"caution": card.caution} if card.caution else {}),
         "trained": _plain_pairs(card.training) or "not stated",
         "scores": _score_words(card.scores) or "not stated",
     }
@@ -220,7 +221,7 @@ def _score_words(scores: Any) -> str:
         low, high = values.get("iou_95", {}).get("mean", (None, None))
         within = "" if low is None or high is None else f" (mean within {low:.3f} to {high:.3f})"
         found.append(f"{name} IoU {_pairs(each)}{within}")
-    return "; ".join(found)
+    return ("\n" + 10 * " ").join(found)  # under each other
 
 
 def _is_plain(value: Any) -> bool:

@@ -100,7 +100,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Model file, or a name: index-baseline tells vegetation from soil, untrained.",
+        help="Model file, or a name: crop-weed, the default where it fits, or index-baseline, "
+        "which tells vegetation from soil at any pixel size.",
         show_default=False,
         rich_help_panel="Model",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -9,7 +10,7 @@ from typing import cast
 import rasterio
 
 from agriseg.errors import AgrisegError, OptionError
-from agriseg.models import BASELINE, LoadOptions, Predictor, default_for, default_model, load_model
+from agriseg.models import LoadOptions, Predictor, default_for, default_model, load_model
 from agriseg.pipeline import Failed, Job, SegmentOptions, prepare, quiet
 from agriseg.raster import Inputs, Scene, SceneOptions, Source, find_sources, narrow
 from agriseg.raster.opener import is_local
@@ -80,19 +81,20 @@ def jobs_for(
     many, scenes = _listed(inputs, out)
     if options.get("name") and len(scenes) > 1:
         raise OptionError("--name is for one scene; several were given")
-    predictor = _predictor(chosen_model(model), options)
+    models = _Models(options)
+    if model is not None:
+        models.of(model)  # before anything is opened
     how = SegmentOptions(**_pick(options, SegmentOptions.__annotations__))
     settings = gdal_settings()
 
     def made(one: Scene | Source) -> Job | Failed:
         try:
             with rasterio.Env(**settings):
-                scene, mine, notes = _opened(one, options), predictor, _NO_NOTES
-                if model is None:
-                    name, notes = default_for(scene, ignore_gsd=how.ignore_gsd)
-                    if name == BASELINE:
-                        mine = load_model(BASELINE, tta=options.get("tta", "none"))
-                return prepare(scene, mine, out / scene.name, how, notes=notes)
+                scene, chosen, notes = _opened(one, options), model, _NO_NOTES
+                if chosen is None:
+                    chosen, notes = default_for(scene, ignore_gsd=how.ignore_gsd)
+                predictor = models.of(chosen, stands_in=bool(notes))
+                return prepare(scene, predictor, out / scene.name, how, notes=notes)
         except AgrisegError as error:
             return Failed(_name_of(one), error)
 
@@ -129,6 +131,26 @@ def _may_grow(given: Inputs, found: Scene | Source) -> bool:
     if path.is_dir():  # of rasters; one of bands is a scene by itself
         return found.inputs != str(given)
     return is_pattern(str(given)) or path.suffix.lower() in (*TABLES, *CATALOGUES)
+
+
+class _Models:
+    """Models by name, each loaded when the first scene needs it: a wrong path is told at once."""
+
+    def __init__(self, options: SegmentKeywords) -> None:
+        self._options = options
+        self._loaded: dict[object, Predictor] = {}
+        self._lock = threading.Lock()
+
+    def of(self, model: str | Path | Predictor, *, stands_in: bool = False) -> Predictor:
+        """The model; one that stands in for another has no use for that one's engine."""
+        key = model if isinstance(model, str | Path) else id(model)
+        options = self._options
+        if stands_in:
+            options = {"tta": options["tta"]} if "tta" in options else {}
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = _predictor(model, options)
+            return self._loaded[key]
 
 
 def _predictor(model: str | Path | Predictor, options: SegmentKeywords) -> Predictor:

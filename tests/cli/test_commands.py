@@ -17,6 +17,8 @@ from agriseg.cli.words import area_words, count_words, numerics_words, size_word
 from tests.support import COMMAND, ROOT, leftovers, read_classes, write_raster
 from tests.support import command as agriseg
 
+BASELINE = ("--model", "index-baseline")
+
 
 @pytest.fixture
 def field(tmp_path: Path) -> Path:
@@ -31,7 +33,7 @@ def field(tmp_path: Path) -> Path:
 
 
 def test_segment_finds_the_plants_and_says_where_they_are(field: Path, tmp_path: Path) -> None:
-    done = agriseg("segment", field, "-o", tmp_path / "out", "--field", "Lower 40")
+    done = agriseg("segment", field, "-o", tmp_path / "out", "--field", "Lower 40", *BASELINE)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     for word in ("my field", "index-baseline", "soil 50.0 %", "classes.tif", "Mpixel/s"):
@@ -43,12 +45,12 @@ def test_segment_finds_the_plants_and_says_where_they_are(field: Path, tmp_path:
         assert dataset.scales == (0.005,)
         assert dataset.read(1).max() <= 200
     assert json.loads((run / "run.json").read_text())["about"] == {"field": "Lower 40"}
-    again = agriseg("segment", field, "-o", tmp_path / "out", "--field", "Lower 40")
+    again = agriseg("segment", field, "-o", tmp_path / "out", "--field", "Lower 40", *BASELINE)
     assert "already there" in again.stderr
 
 
 def test_quiet_says_nothing_and_json_speaks_to_machines(field: Path, tmp_path: Path) -> None:
-    done = agriseg("segment", field, "-o", tmp_path / "out", "-q", "--json")
+    done = agriseg("segment", field, "-o", tmp_path / "out", "-q", "--json", *BASELINE)
     assert done.returncode == 0
     assert done.stderr == ""
     (record,) = json.loads(done.stdout)
@@ -62,9 +64,9 @@ def test_one_file_a_band(field: Path, tmp_path: Path) -> None:
         planes = dataset.read()
     red = write_raster(tmp_path / "flight_a.tif", planes[:1])
     nir = write_raster(tmp_path / "flight_b.tif", planes[1:])
-    done = agriseg("segment", f"red={red}", f"nir={nir}", "-o", tmp_path / "out")
+    done = agriseg("segment", f"red={red}", f"nir={nir}", "-o", tmp_path / "out", *BASELINE)
     assert done.returncode == 0, done.stderr
-    agriseg("segment", field, "-o", tmp_path / "out", "-q")
+    agriseg("segment", field, "-o", tmp_path / "out", "-q", *BASELINE)
     np.testing.assert_array_equal(
         read_classes(tmp_path / "out" / "flight" / "classes.tif"),
         read_classes(tmp_path / "out" / "my field" / "classes.tif"),
@@ -76,12 +78,12 @@ def test_a_part_at_another_pixel_size(field: Path, tmp_path: Path) -> None:
         left, bottom, right, top = dataset.bounds
         whole = dataset.transform
     bounds = f"{left + 0.2},{bottom},{right},{top - 0.4}"
-    done = agriseg("segment", field, "-o", tmp_path / "part", "--bounds", bounds)
+    done = agriseg("segment", field, "-o", tmp_path / "part", "--bounds", bounds, *BASELINE)
     assert done.returncode == 0, done.stderr
     with rasterio.open(tmp_path / "part" / "my field" / "classes.tif") as dataset:
         assert dataset.shape == (40, 70)
         assert dataset.transform.almost_equals(whole @ whole.translation(10, 20), 1e-6)
-    done = agriseg("segment", field, "-o", tmp_path / "coarse", "--gsd", "0.1")
+    done = agriseg("segment", field, "-o", tmp_path / "coarse", "--gsd", "0.1", *BASELINE)
     assert done.returncode == 0, done.stderr
     with rasterio.open(tmp_path / "coarse" / "my field" / "classes.tif") as dataset:
         assert dataset.shape == (12, 16)
@@ -112,7 +114,7 @@ def test_info_says_where_a_model_does_not_fit(tmp_path: Path) -> None:
 def test_names_that_rich_or_a_shell_might_trip_over(field: Path, tmp_path: Path) -> None:
     odd = tmp_path / "[bold]ü 'x' & <y>.tif"
     odd.write_bytes(field.read_bytes())
-    done = agriseg("segment", odd, "-o", tmp_path / "out", "--client", "[red]A & B")
+    done = agriseg("segment", odd, "-o", tmp_path / "out", "--client", "[red]A & B", *BASELINE)
     assert done.returncode == 0, done.stderr
     assert "[bold]ü 'x' & <y>" in done.stderr
     assert (tmp_path / "out" / "[bold]ü 'x' & <y>" / "classes.tif").exists()
@@ -125,7 +127,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     data = np.random.default_rng(0).random((2, 6000, 6000), np.float32)
     path = write_raster(tmp_path / "large.tif", data, descriptions=["red", "nir"], tiled=True)
     process = subprocess.Popen(
-        [*COMMAND, "segment", str(path), "-o", str(tmp_path / "out"), "--chip", "512"],
+        [*COMMAND, "segment", str(path), "-o", str(tmp_path / "out"), "--chip", "512", *BASELINE],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -158,7 +160,7 @@ def test_the_bar_shows_on_a_terminal_only(field: Path, tmp_path: Path) -> None:
 
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "segment", str(field), "-o", str(tmp_path / "out"), "--chip", "16"],
+        [*COMMAND, "segment", str(field), "-o", str(tmp_path / "out"), "--chip", "16", *BASELINE],
         cwd=ROOT,
         stderr=follower,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
@@ -177,7 +179,7 @@ def test_the_bar_shows_on_a_terminal_only(field: Path, tmp_path: Path) -> None:
     assert b"segment" in told
     assert b"%" in told
     assert b"\x1b[" in told
-    plain = agriseg("segment", field, "-o", tmp_path / "again")
+    plain = agriseg("segment", field, "-o", tmp_path / "again", *BASELINE)
     assert "\x1b[" not in plain.stderr
 
 
@@ -200,11 +202,13 @@ def test_words() -> None:
 
 
 def test_bench_tells_what_a_run_will_take(field: Path, tmp_path: Path) -> None:
-    done = agriseg("bench", field)
+    done = agriseg("bench", field, *BASELINE)
     assert done.returncode == 0, done.stderr
     for word in ("my field", "numpy", "reading", "predict", "limited by", "GB of memory"):
         assert word in done.stdout
-    told = json.loads(agriseg("bench", field, "--chip", 32, "--overlap", 8, "--json").stdout)
+    told = json.loads(
+        agriseg("bench", field, "--chip", 32, "--overlap", 8, "--json", *BASELINE).stdout
+    )
     assert told[0]["pixels"] == 60 * 80
     assert told[0]["predicted_pixels"] > told[0]["pixels"]
     assert told[0]["read_mpx_s"] > 0

@@ -182,7 +182,8 @@ def test_another_inputs_map_is_not_replaced_without_a_word(tmp_path: Path, scene
 def test_the_ledger_of_a_living_run_is_left_alone(tmp_path: Path, scene: Path) -> None:
     ledger = _stopped(scene, tmp_path)
     (ledger / f"owner.{HOST}.{os.getpid()}").rename(ledger / f"owner.{HOST}.{os.getppid()}")
-    agriseg.segment(scene, tmp_path, model=Smooth(), chip=24)
+    with pytest.raises(OutputError, match=rf"at work in .* \(process {os.getppid()}\)"):
+        agriseg.segment(scene, tmp_path, model=Smooth(), chip=24)
     assert ledger.exists()
     (ledger / f"owner.{HOST}.{os.getppid()}").unlink()
     agriseg.segment(scene, tmp_path, model=Smooth(), chip=20)
