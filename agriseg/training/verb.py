@@ -205,8 +205,9 @@ def _facts(
     plan: Plan, card: ModelCard, task: Task, start: str, numerics: Any, store: PixelStore
 ) -> dict[str, Any]:
     """What a person sees before it starts."""
+    split = plan.config.split
     return {
-        "name": card.name,
+        "name": f"{card.name}, fold {split.fold} of {split.folds}" if split.folds else card.name,
         "architecture": card.architecture,
         "options": dict(card.options),
         "parameters": sum(p.numel() for p in task.model.parameters()),
