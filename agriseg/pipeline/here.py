@@ -7,7 +7,7 @@ are traced, the others would wait. So as many of them as there are cores are und
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 import rasterio
@@ -50,13 +50,15 @@ def _is_small(job: Job | Failed) -> bool:
     return streams > 1 and len(job.plan.grid) < 2 * streams
 
 
-def _one(job: Job | Failed, watcher: Watcher) -> Run | Failed:
+def _one(
+    job: Job | Failed, watcher: Watcher, work: Callable[[Job, Watcher], Run] = run_job
+) -> Run | Failed:
     if isinstance(job, Failed):
         watcher.fail(job)
         return job
     watcher.begin(job)
     try:
-        run = run_job(job, watcher)
+        run = work(job, watcher)
     except AgrisegError as error:
         failed = Failed(job.scene.name, error)
         watcher.fail(failed)
@@ -69,17 +71,8 @@ def _side_by_side(jobs: Iterable[Job | Failed], watcher: Watcher) -> Iterator[Ru
     settings, told = gdal_settings(), _InTurn(watcher)
 
     def work(job: Job | Failed) -> Run | Failed:
-        assert isinstance(job, Job)
-        told.begin(job)
-        try:
-            with rasterio.Env(**settings):
-                run = run_unquieted(job, told)
-        except AgrisegError as error:
-            failed = Failed(job.scene.name, error)
-            told.fail(failed)
-            return failed
-        told.end(run)
-        return run
+        with rasterio.Env(**settings):
+            return _one(job, told, run_unquieted)
 
     with quiet():
         for _, found in in_threads(work, jobs, cores(), "scene"):
@@ -91,6 +84,10 @@ class _InTurn:
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher, self._lock = watcher, threading.Lock()
+
+    def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None:
+        with self._lock:
+            self._watcher.plan(scenes, workers, dashboard)
 
     def begin(self, job: Job) -> None:
         with self._lock:
