@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,8 +98,7 @@ def train(
         return
     from agriseg.training.verb import train as run_train
 
-    listener = _Console(quiet)
-    try:
+    with _stoppable(quiet) as listener:
         path = run_train(
             config,
             out,
@@ -107,13 +108,21 @@ def train(
             listener=listener,
             trust=trust_model,
         )
+    if as_json:
+        print(json.dumps({"model": str(path), **listener.ended}, indent=2))
+
+
+@contextmanager
+def _stoppable(quiet: bool) -> Iterator[_Console]:
+    """Who says how a training goes on, until it ends or somebody presses Ctrl-C."""
+    listener = _Console(quiet)
+    try:
+        yield listener
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
         listener.close()
-    if as_json:
-        print(json.dumps({"model": str(path), **listener.ended}, indent=2))
 
 
 def _cross_validate(
@@ -130,14 +139,8 @@ def _cross_validate(
 
     folder = folder_of(config, out)
     written = [f"{folder}/evaluation.json", "evaluation.png"]
-    listener = _Console(quiet)
-    try:
+    with _stoppable(quiet) as listener:
         found = cross_validate(config, folder, folds=folds, listener=listener, **options)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        raise typer.Exit(130) from None
-    finally:
-        listener.close()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     elif not quiet:

@@ -78,8 +78,7 @@ class Ground(nn.Module):
         spots = _spots(image, 3)
         stony = torch.rand(number, 1, 1, 1, device=image.device) < 0.5
         spots = torch.where(stony, torch.tanh(_SHARP * spots), spots)
-        amount = spots.new_tensor(_SPOTS)[:, None, None] * torch.rand_like(spots[:, :, :1, :1])
-        whole = spots.new_tensor(_CHIP)[:, None, None] * torch.randn_like(spots[:, :, :1, :1])
+        amount, whole = _drawn(spots, _SPOTS, _CHIP)
         return torch.einsum("nkhw,kb->nbhw", spots * amount + whole, self.effect)
 
 
@@ -93,8 +92,7 @@ class Leaves(Ground):
 
     def _paint(self, image: Tensor) -> Tensor:
         spots = _spots(image, 3)
-        amount = spots.new_tensor(_LEAF_SPOTS)[:, None, None] * torch.rand_like(spots[:, :, :1, :1])
-        whole = spots.new_tensor(_LEAF_CHIP)[:, None, None] * torch.randn_like(spots[:, :, :1, :1])
+        amount, whole = _drawn(spots, _LEAF_SPOTS, _LEAF_CHIP)
         whole[:, 2] -= _PALEST * torch.rand_like(whole[:, 2])
         return torch.einsum("nkhw,kb->nbhw", spots * amount + whole, self.effect)
 
@@ -173,6 +171,13 @@ class Gloss(nn.Module):
             image = image.clone()
             image[chosen] = some + mask * shine
         return image
+
+
+def _drawn(like: Tensor, spots: Sequence[float], chip: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """How much of each plane of (n, planes, h, w) goes to spots, and to each chip as a whole."""
+    one = like[:, :, :1, :1]
+    amount = like.new_tensor(spots)[:, None, None] * torch.rand_like(one)
+    return amount, like.new_tensor(chip)[:, None, None] * torch.randn_like(one)
 
 
 def _chosen(
