@@ -24,6 +24,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "models vector",
         "fields labels simulate",
         "runs",
+        "farm",
         "pipeline",
         "evaluation",
         "training publish",
@@ -35,7 +36,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # The front doors stand above all floors: they only open onto the rooms.
 DOORS = frozenset({"__init__", "__main__"})
 TORCH_FREE = FLOORS[0] | frozenset(
-    {"raster", "tiling", "indices", "vector", "fields", "labels", "runs", "publish"}
+    {"raster", "tiling", "indices", "vector", "fields", "labels", "runs", "farm", "publish"}
 )
 TORCH = frozenset(
     {
