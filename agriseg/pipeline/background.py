@@ -14,12 +14,14 @@ class Background:
 
     Args:
         name: Of the threads.
-        threads: How many; one keeps the order.
+        threads: How many; one keeps the order; with 0 `submit` does the work itself.
         behind: How many pieces of work may wait before `submit` does.
     """
 
     def __init__(self, name: str, threads: int = 1, behind: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
+        self._pool = (
+            ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}") if threads else None
+        )
         self._behind = behind
         self._pending: list[Future[None]] = []
 
@@ -27,6 +29,9 @@ class Background:
         return self
 
     def submit(self, work: Callable[..., None], *args: Any) -> None:
+        if self._pool is None:
+            work(*args)
+            return
         while len(self._pending) >= self._behind:
             self._pending.pop(0).result()
         self._pending.append(self._pool.submit(work, *args))
@@ -36,4 +41,5 @@ class Background:
             while self._pending and error is None:
                 self._pending.pop(0).result()
         finally:
-            self._pool.shutdown(wait=True)
+            if self._pool is not None:
+                self._pool.shutdown(wait=True)

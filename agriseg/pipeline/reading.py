@@ -20,7 +20,7 @@ from agriseg.raster.reader import SceneReader
 from agriseg.raster.source import gdal_settings
 from agriseg.tiling import Chip
 
-__all__ = ["Reads", "ahead", "read_chips", "reading_environment"]
+__all__ = ["Reads", "ahead", "read_chips", "read_here", "reading_environment"]
 
 _AHEAD = 3
 _MOST_DECODERS = 16
@@ -45,7 +45,12 @@ class Reads(_Predicts, Protocol):
 
 def read_chips(job: Reads, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
     """Read chips in order, ready for the network, in a thread of its own and a few ahead."""
-    return ahead(_read(job, chips, reading_environment(job)), _AHEAD)
+    return ahead(read_here(job, chips), _AHEAD)
+
+
+def read_here(job: Reads, chips: Iterable[Chip]) -> Generator[ChipPixels, None, None]:
+    """Read chips in order, ready for the network, each when it is asked for."""
+    return _read(job, chips, reading_environment(job))
 
 
 def reading_environment(job: _Predicts) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _decoders(job: _Predicts) -> int:
 
 def _read(
     job: Reads, chips: Iterable[Chip], environment: Mapping[str, Any]
-) -> Iterator[ChipPixels]:
+) -> Generator[ChipPixels, None, None]:
     card = job.predictor.card
     keys = present_keys(job.scene, card)
     with rasterio.Env(**environment), SceneReader(job.scene, keys) as reader:

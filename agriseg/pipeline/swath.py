@@ -20,7 +20,7 @@ from agriseg.models import new_accumulator, streams_for
 from agriseg.pipeline.background import Background
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.predicting import Predicted, predict_chips
-from agriseg.pipeline.reading import read_chips
+from agriseg.pipeline.reading import read_chips, read_here
 from agriseg.tiling import Accumulator, ChipGrid, FinishedRows, Swath
 from agriseg.vector.parallel import threads_for
 
@@ -44,11 +44,14 @@ def run_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
         job.predictor, job.plan.grid, probabilities=job.options.probabilities
     )
     last: int | None = None
-    pixels = read_chips(job, chips)
-    streams = streams_for(job.predictor, job.plan.grid)
+    # Nothing of a single chip overlaps in time: threads would cost more than such a task itself.
+    is_single = len(rows) * job.plan.grid.cols == 1
+    pixels = read_here(job, chips) if is_single else read_chips(job, chips)
+    streams = 1 if is_single else streams_for(job.predictor, job.plan.grid)
     stream = predict_chips(job.predictor, pixels, streams)
     threads = threads_for(job.plan.grid.step * job.plan.grid.width, (os.cpu_count() or 1) // 4)
-    tracing, writing = Background("trace", threads, 2 * threads), Background("write")
+    tracing = Background("trace", 0 if is_single else threads, 2 * threads)
+    writing = Background("write", 0 if is_single else 1)
     with closing(pixels), closing(stream), tracing as tracer, writing as writer:
 
         def enter(row: int, *what: Any) -> None:
