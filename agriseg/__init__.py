@@ -18,6 +18,7 @@ from agriseg._version import __version__
 if TYPE_CHECKING:
     from agriseg.errors import AgrisegError
     from agriseg.evaluation import Evaluation, evaluate
+    from agriseg.indices.verb import write_indices as indices
     from agriseg.legend import ClassLabel, Legend
     from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
     from agriseg.pipeline.lazy import predict
@@ -46,6 +47,7 @@ __all__ = [
     "describe_scene",
     "dry_run",
     "evaluate",
+    "indices",
     "load_model",
     "open_scene",
     "predict",
@@ -60,6 +62,7 @@ __all__ = [
 _HOMES = {
     "agriseg.errors": ("AgrisegError",),
     "agriseg.evaluation": ("Evaluation", "evaluate"),
+    "agriseg.indices": ("indices",),
     "agriseg.legend": ("ClassLabel", "Legend"),
     "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
     "agriseg.pipeline.lazy": ("predict",),
@@ -79,8 +82,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'agriseg' has no attribute {name!r}")
     home = import_module(_HOME_OF[name])
-    # The package `agriseg.simulate` is the verb itself.
-    value = home if name == "simulate" else getattr(home, name)
+    # The packages `agriseg.simulate` and `agriseg.indices` are the verbs themselves.
+    value = home if name in ("simulate", "indices") else getattr(home, name)
     globals()[name] = value
     return value
 

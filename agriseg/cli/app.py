@@ -13,6 +13,7 @@ import typer
 from agriseg._version import __version__
 from agriseg.cli.bench import bench
 from agriseg.cli.evaluate import evaluate
+from agriseg.cli.indices import indices
 from agriseg.cli.info import info
 from agriseg.cli.segment import segment
 from agriseg.cli.simulate import simulate
@@ -34,6 +35,7 @@ app.command()(segment)
 app.command()(vectorize)
 app.command()(evaluate)
 app.command()(info)
+app.command()(indices)
 app.command()(bench)
 app.command()(simulate)
 app.command()(train)

@@ -35,6 +35,8 @@ __all__ = [
     "ByteLayer",
     "Piece",
     "copy_cog",
+    "copy_cog_beside",
+    "georeference_beside",
     "replacing",
     "sweep_abandoned",
     "write_cog",
@@ -88,8 +90,12 @@ class _Output:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, resumes: bool = True) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it into place when all went well.
+
+    Args:
+        path: What is written.
+        resumes: Whether the work goes on where it stopped, for the message of a failure.
 
     Raises:
         OutputError: It cannot be written: no room, no permission, no such folder.
@@ -100,7 +106,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         os.replace(beside, path)
     except WRITE_FAULTS as error:
-        raise OutputError(_cannot_write(path, error)) from error
+        raise OutputError(_cannot_write(path, error, resumes)) from error
     finally:
         for leftover in path.parent.glob(f"{glob.escape(beside.name)}*"):
             leftover.unlink(missing_ok=True)
@@ -123,7 +129,7 @@ def sweep_abandoned(path: Path, *, own: bool = False) -> None:
             part.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: Exception) -> str:
+def _cannot_write(path: Path, error: Exception, resumes: bool) -> str:
     said = " ".join(str(error.__cause__ or error).split())
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror
@@ -134,7 +140,7 @@ def _cannot_write(path: Path, error: Exception) -> str:
         )
     return (
         f"{path} cannot be written: {said}; free some room on the disk or give another folder "
-        "with -o, then run the same command again: it goes on where it stopped"
+        f"with -o, then run the same command again{': it goes on where it stopped' * resumes}"
     )
 
 
@@ -215,7 +221,7 @@ def write_cog(
     with replacing(path) as beside, _quiet():
         vrt = beside.with_name(beside.name + ".vrt")
         vrt.write_bytes(recipe)
-        _copy_cog(vrt, beside, options)
+        copy_cog_beside(vrt, beside, **options)
         # GDAL's own sidecar would be lost with the name; what it holds goes into ours.
         beside.with_name(beside.name + ".aux.xml").unlink(missing_ok=True)
         geo = _lost_georeference(beside, geobox)
@@ -234,10 +240,30 @@ def copy_cog(source: Path, path: Path, **options: str) -> None:
         OutputError: It cannot be written.
     """
     with replacing(path) as beside, _quiet():
-        _copy_cog(source, beside, options)
+        copy_cog_beside(source, beside, **options)
 
 
-def _copy_cog(source: Path, beside: Path, options: Mapping[str, str]) -> None:
+def georeference_beside(path: Path, geobox: GeoBox) -> None:
+    """Leave a sidecar with what of the grid's place a GeoTIFF could not hold; else leave none.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    sidecar = path.with_name(path.name + ".aux.xml")
+    # What an earlier raster of that name left would count for this one.
+    sidecar.unlink(missing_ok=True)
+    with _quiet():
+        lost = _lost_georeference(path, geobox)
+    if lost:
+        write_bytes(sidecar, _pam(_Output(path, geobox, ()), lost))
+
+
+def copy_cog_beside(source: Path, beside: Path, **options: str) -> None:
+    """What `copy_cog` does, into a path that `replacing` gave.
+
+    Raises:
+        OSError, SystemError, RasterioError: GDAL failed, or the disk is full.
+    """
     rasterio.shutil.copy(
         str(source),
         str(beside),
