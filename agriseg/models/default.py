@@ -25,7 +25,16 @@ def default_for(scene: Scene, *, ignore_gsd: bool = False) -> tuple[str, tuple[s
 
     Returns:
         The model's name, and what the user should know of the choice.
+
+    Raises:
+        BandError: Nothing says what the scene's bands are, so no model can be chosen.
     """
+    if all(band.role is None for band in scene.bands):
+        raise BandError(
+            f"nothing says what the {len(scene.bands)} bands of {scene.name} are; name them in the "
+            "file's order, such as --bands blue,green,red,nir with a minus for one that shall be "
+            "left out (agriseg info shows what the file says of itself)"
+        )
     name = default_model()
     if name != BASELINE:
         try:
