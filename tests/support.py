@@ -23,7 +23,7 @@ from agriseg.models import BandInput, ModelCard
 UTM = CRS.from_epsg(32633)
 NORTH_UP = Affine(0.02, 0.0, 360123.4567, 0.0, -0.02, 5350000.25)
 
-LEGEND = Legend.of(("soil", "#966f4a"), ("crop", "#388e3c"), ("weed", "#d81b60"))
+LEGEND = Legend.of(("soil", "#c8a882"), ("crop", "#1b6e2b"), ("weed", "#d81b9a"))
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "agriseg")
@@ -149,7 +149,8 @@ def result_bytes(folder: Path) -> dict[str, bytes]:
 
 def leftovers(folder: Path) -> list[str]:
     """Everything in a run folder that a finished run has no business to leave."""
-    kept = {"run.json"}
+    kept = {"run.json", "result.qgz", "image.vrt"}
+    kept |= {f"{raster}.qml" for raster in ("classes", "confidence", "probabilities")}
     if (folder / "run.json").exists():
         kept |= set(json.loads((folder / "run.json").read_text())["outputs"])
     return sorted(p.name for p in folder.rglob("*") if p.name not in kept)

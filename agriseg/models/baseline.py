@@ -181,7 +181,7 @@ def _unresolved() -> ModelCard:
         architecture=BASELINE,
         options={"index": "auto"},
         bands=tuple(BandInput(role, required=False) for role in ("red", "nir", "green", "blue")),
-        legend=Legend.of(("soil", "#966f4a"), ("vegetation", "#388e3c")),
+        legend=Legend.of(("soil", "#c8a882"), ("vegetation", "#1b6e2b")),
         chip_size=1024,
         overlap=0,
         stride=1,

@@ -44,7 +44,7 @@ __all__ = ["CLASS_OF", "LEGEND", "Rendering", "height_limit_m", "render", "sun_o
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
 
-LEGEND = Legend.of(("soil", "#a67c52"), ("crop", "#2e8b3d"), ("weed", "#d7263d"))
+LEGEND = Legend.of(("soil", "#c8a882"), ("crop", "#1b6e2b"), ("weed", "#d81b9a"))
 """What the labels mean; clods, stones and residue are soil."""
 
 _KINDS = plain(np.arange(CROP + TO_GLINT + TO_YELLOW, dtype=np.uint8))

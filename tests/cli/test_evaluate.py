@@ -17,7 +17,7 @@ from tests.support import write_raster
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 CONFIG = """
-legend: {soil: "#966f4a", plant: "#388e3c"}
+legend: {soil: "#c8a882", plant: "#1b6e2b"}
 data:
   - kind: scenes
     scenes: field.tif

@@ -24,7 +24,7 @@ from tests.evaluation.material import blobs, data, labelled
 from tests.support import LEGEND, Identity, Smooth, class_field, identity_card, read_classes
 
 PLAIN = Codes(LEGEND)
-PLANTS = Codes(Legend.of(("soil", "#966f4a"), ("plant", "#388e3c")))
+PLANTS = Codes(Legend.of(("soil", "#c8a882"), ("plant", "#1b6e2b")))
 TO_PLANT = {"crop": "plant", "weed": "plant"}
 
 

@@ -15,7 +15,7 @@ from agriseg.legend import Legend
 from agriseg.models import BandInput, ModelCard
 from agriseg.raster import Scene
 
-LEGEND = Legend.of(("soil", "#966f4a"), ("crop", "#388e3c"), ("weed", "#d81b60"))
+LEGEND = Legend.of(("soil", "#c8a882"), ("crop", "#1b6e2b"), ("weed", "#d81b9a"))
 
 
 @pytest.fixture

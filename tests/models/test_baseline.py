@@ -72,7 +72,7 @@ def test_before_a_scene_the_card_can_be_shown():
     card = ModelCard.from_json(baseline.card.to_json())
     assert card == baseline.card
     assert card.legend.names == ("soil", "vegetation")
-    assert [label.color for label in card.legend] == ["#966f4a", "#388e3c"]
+    assert [label.color for label in card.legend] == ["#c8a882", "#1b6e2b"]
     assert (card.overlap, card.stride, card.chip_size) == (0, 1, 1024)
     assert batch_of(baseline) == 1
     assert json.loads(numerics_of(baseline))["engine"] == "numpy"

@@ -208,7 +208,7 @@ def test_cards_with_wrong_types(make_card, changes):
 
 
 def together(*names: str) -> ModelCard:
-    legend = Legend.of(("soil", "#966f4a"), ("crop", "#388e3c"), ("weed", "#d81b60"))
+    legend = Legend.of(("soil", "#c8a882"), ("crop", "#1b6e2b"), ("weed", "#d81b9a"))
     return ModelCard("tiny", "unet", (BandInput("red"),), legend, together=names)
 
 

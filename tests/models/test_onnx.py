@@ -43,7 +43,7 @@ from tests.support import result_bytes, write_raster
 ROOT = Path(__file__).parents[2]
 FREE = ("n", 2, "h", "w")
 WEIGHTS = np.random.default_rng(5).standard_normal((3, 2, 3, 3)).astype(np.float32)
-TWO = Legend.of(("soil", "#966f4a"), ("weed", "#d81b60"))
+TWO = Legend.of(("soil", "#c8a882"), ("weed", "#d81b9a"))
 
 
 def save_graph(
@@ -129,7 +129,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             "decoder_channels": [16, 8, 8],
         },
         bands=(BandInput("red", mean=0.3, std=0.2), BandInput("nir", mean=0.4, std=0.2)),
-        legend=Legend.of(("soil", "#966f4a"), ("crop", "#388e3c"), ("weed", "#d81b60")),
+        legend=Legend.of(("soil", "#c8a882"), ("crop", "#1b6e2b"), ("weed", "#d81b9a")),
         chip_size=64,
         overlap=16,
         stride=8,

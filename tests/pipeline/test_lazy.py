@@ -289,7 +289,7 @@ def test_what_the_map_says_of_itself(tmp_path: Path) -> None:
     attributes = lazy["classes"].attrs
     assert attributes["flag_values"].tolist() == [0, 1, 2]
     assert attributes["flag_meanings"] == "soil crop weed"
-    assert attributes["flag_colors"] == "#966f4a #388e3c #d81b60"
+    assert attributes["flag_colors"] == "#c8a882 #1b6e2b #d81b9a"
     assert lazy["classes"].rio.nodata == 255
     assert lazy.attrs["model"] == "identity"
     assert lazy.attrs["scene"] == "field"

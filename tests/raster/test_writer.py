@@ -22,7 +22,7 @@ from agriseg.geobox import GeoBox, Window
 from agriseg.legend import NODATA, Legend
 from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
 
-LEGEND = Legend.of(("soil", "#966f4a"), ('crop <&> "Rübe"', "#388e3c"), ("weed", "#d81b60"))
+LEGEND = Legend.of(("soil", "#c8a882"), ('crop <&> "Rübe"', "#1b6e2b"), ("weed", "#d81b9a"))
 CLASSES = ByteLayer("class", 0, legend=LEGEND)
 CONFIDENCE = ByteLayer("confidence", 1, scale=1 / 200)
 UTM = CRS.from_epsg(32633)
@@ -230,7 +230,7 @@ def test_palette_and_names_in_the_sidecar(write: Write) -> None:
 
 
 def test_classes_that_xml_cannot_hold(write: Write) -> None:
-    odd = Legend.of(("bell\x07 and \x00 more", "#966f4a"), ("two\ud800", "#388e3c"))
+    odd = Legend.of(("bell\x07 and \x00 more", "#c8a882"), ("two\ud800", "#1b6e2b"))
     path = write(planes_of(4, 5), layers=[ByteLayer("class\x08", 0, legend=odd)])
     root = ET.parse(path.with_name("classes.tif.aux.xml")).getroot()
     assert [each.text for each in root.iter("Category")] == ["bell and  more", "two"]

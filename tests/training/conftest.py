@@ -52,7 +52,7 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
             draw_scene(tmp_path, number)
         plain: dict[str, Any] = {
             "name": "tiny",
-            "legend": {"soil": "#966f4a", "crop": "#388e3c", "weed": "#d81b60"},
+            "legend": {"soil": "#c8a882", "crop": "#1b6e2b", "weed": "#d81b9a"},
             "bands": ["red", "nir?"],
             "data": [{"kind": "scenes", "scenes": "scene*.tif", "labels": "labels*.tif"}],
             "split": {"by": "group", "validation": 0.34},

@@ -40,7 +40,7 @@ def test_a_model_keeps_bands_by_role_and_classes_by_name(tmp_path: Path) -> None
     base = card_of("red", "green")
     old = build_network(base).eval()
     path = save_model(tmp_path / "base.safetensors", base, old.state_dict())
-    legend = Legend.of(("weed", "#d81b60"), ("water", "#0000ff"), ("soil", "#966f4a"))
+    legend = Legend.of(("weed", "#d81b9a"), ("water", "#0000ff"), ("soil", "#c8a882"))
     card = card_of("nir", "green", "red", legend=legend)
     new = build_network(card).eval()
     said = start_weights(new, card, str(path))

@@ -25,7 +25,7 @@ from agriseg.raster.writer import ByteLayer, Piece, Window, write_cog, write_row
 from agriseg.vector.source import ClassRaster, ClassReader, open_classes
 from tests.support import DATA, NORTH_UP, UTM, write_raster
 
-LEGEND = Legend.of(("soil", "#966f4a"), ('crop <&> "Rübe"', "#388e3c"), ("weed", "#d81b60"))
+LEGEND = Legend.of(("soil", "#c8a882"), ('crop <&> "Rübe"', "#1b6e2b"), ("weed", "#d81b9a"))
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "field.tif"
 HEIGHT, WIDTH = 90, 70
 
