@@ -11,7 +11,7 @@ __all__ = ["Kinds", "kinds_of"]
 
 _GROUND = frozenset(
     {"soil", "ground", "background", "bare", "residue", "stubble", "rock", "road", "track", "path"}
-    | {"water", "shadow", "building"}
+    | {"water", "shadow", "building", "boundary", "field boundary"}
 )
 _WEEDS = frozenset({"weed", "weeds"})
 

@@ -12,7 +12,7 @@ from agriseg.raster.source import Source, inspect
 __all__ = ["OWN_MAPS", "RASTER_ENDINGS", "band_files", "is_picture", "is_raster_name", "role_of"]
 
 RASTER_ENDINGS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")
-OWN_MAPS = ("classes.tif", "confidence.tif", "probabilities.tif")
+OWN_MAPS = ("classes.tif", "confidence.tif", "probabilities.tif", "image.vrt", "classes.vrt")
 _LANDSAT_8_9 = re.compile(r"L[CO]0[89]_", re.IGNORECASE)
 _OTHER_LANDSAT = re.compile(r"L[A-Z]0\d_", re.IGNORECASE)
 _SENTINEL_2 = re.compile(r"(?:^|_)(?:T\d\d[A-Z]{3}|S2[A-D])_", re.IGNORECASE)

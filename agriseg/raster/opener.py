@@ -208,18 +208,39 @@ class RasterFile:
         mask: NDArray[np.uint8] = self._pixels((1,), window, _masks)[0]
         return mask
 
-    def read_shrunk(self, indexes: Sequence[int], shape: tuple[int, int]) -> NDArray[Any]:
-        """Raw values (bands, *shape) of the whole raster, from an overview where there is one.
+    def read_shrunk(
+        self, indexes: Sequence[int], shape: tuple[int, int], window: Window | None = None
+    ) -> NDArray[Any]:
+        """Raw values (bands, *shape) of the raster, from an overview where there is one.
+
+        Args:
+            indexes: Of the bands.
+            shape: (rows, columns) to read.
+            window: The part that is read; by default the whole.
 
         Raises as `read` does.
         """
         part = f"an overview of {shape[1]} x {shape[0]} pixels"
+        how: dict[str, Any] = {"shape": shape, "at": None if window is None else _rasterio(window)}
         try:
-            return self._once(part, lambda file: _shrunk(file, indexes, shape))
+            return self._once(part, lambda file: _shrunk(file, indexes, **how))
         except READ_FAULTS as error:
             self._told(part, error)
-        one = [self._again(part, partial(_shrunk, indexes=[k], shape=shape)) for k in indexes]
+        one = [self._again(part, partial(_shrunk, indexes=[k], **how)) for k in indexes]
         return np.concatenate(one)
+
+    def read_mask_shrunk(
+        self, shape: tuple[int, int], window: Window | None = None
+    ) -> NDArray[np.uint8]:
+        """GDAL's mask of the first band, as `read_shrunk` reads pixels."""
+        part = f"an overview of {shape[1]} x {shape[0]} pixels"
+        at = None if window is None else _rasterio(window)
+        read = partial(_mask_shrunk, shape=shape, at=at)
+        try:
+            return self._once(part, read)
+        except READ_FAULTS as error:
+            self._told(part, error)
+        return self._again(part, read)
 
     def _pixels(self, indexes: Sequence[int], window: Window, read: _Read) -> NDArray[Any]:
         at = _rasterio(window)
@@ -306,8 +327,17 @@ def _one(read: _Read, index: int, window: Window, dataset: Any) -> NDArray[Any]:
     return values
 
 
-def _shrunk(dataset: Any, indexes: Sequence[int], shape: tuple[int, int]) -> NDArray[Any]:
-    return read_bands(dataset, indexes, out_shape=(len(indexes), *shape))
+def _shrunk(
+    dataset: Any, indexes: Sequence[int], shape: tuple[int, int], at: RasterioWindow | None
+) -> NDArray[Any]:
+    return read_bands(dataset, indexes, out_shape=(len(indexes), *shape), window=at)
+
+
+def _mask_shrunk(
+    dataset: Any, shape: tuple[int, int], at: RasterioWindow | None
+) -> NDArray[np.uint8]:
+    mask: NDArray[np.uint8] = dataset.read_masks(1, out_shape=shape, window=at)
+    return mask
 
 
 def _rasterio(window: Window) -> RasterioWindow:

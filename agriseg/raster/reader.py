@@ -20,7 +20,16 @@ from agriseg.raster.resample import Axis, resample
 from agriseg.raster.scene import Pixels, Scene
 from agriseg.raster.source import RasterFile
 
-__all__ = ["ABSURD", "SceneReader", "apart_words", "crs_words", "grid_axes", "mask_axes"]
+__all__ = [
+    "ABSURD",
+    "SceneReader",
+    "apart_words",
+    "crs_words",
+    "drop_nodata",
+    "grid_axes",
+    "mask_axes",
+    "nodata_rule",
+]
 
 # Bytes of source pixels held at once where a finer source is averaged down.
 _STRIP_BYTES = 64 << 20
@@ -101,7 +110,7 @@ class _File:
         )
         flags = {flag.name for flag in dataset.mask_flag_enums[0]}
         self._dataset_mask = "per_dataset" in flags and "alpha" not in flags
-        self._rules = [_nodata_rule(band.nodata, dataset.dtypes[band.index - 1]) for band in bands]
+        self._rules = [nodata_rule(band.nodata, dataset.dtypes[band.index - 1]) for band in bands]
         scale = np.array([band.scale for band in bands], np.float32).reshape(-1, 1, 1)
         offset = np.array([band.offset for band in bands], np.float32).reshape(-1, 1, 1)
         self._plain = bool((scale == 1).all() and (offset == 0).all())
@@ -133,7 +142,7 @@ class _File:
         if self._alpha is not None:
             valid &= raw[-1] != 0
             raw = raw[:-1]
-        _drop_nodata(raw, self._rules, valid)
+        drop_nodata(raw, self._rules, valid)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told by isfinite
             data = raw.astype(np.float32, copy=raw.dtype == np.float32 and not self._plain)
             if not self._plain:
@@ -321,7 +330,7 @@ def _any_within(
     return found
 
 
-def _nodata_rule(nodata: float | None, dtype: str) -> tuple[Any, bool] | None:
+def nodata_rule(nodata: float | None, dtype: str) -> tuple[Any, bool] | None:
     """The value to look for in the file's own type, and whether one band suffices.
 
     A value that a camera can never measure (negative, or outside any scale) marks the pixel as soon
@@ -343,7 +352,7 @@ def _nodata_rule(nodata: float | None, dtype: str) -> tuple[Any, bool] | None:
         return kind.type(nodata), not 0 <= nodata <= 1
 
 
-def _drop_nodata(
+def drop_nodata(
     raw: NDArray[Any], rules: Sequence[tuple[Any, bool] | None], valid: NDArray[np.bool_]
 ) -> None:
     """Clear `valid` (h, w) where `raw` (bands, h, w) holds nodata."""

@@ -41,6 +41,7 @@ __all__ = [
     "sweep_abandoned",
     "write_cog",
     "write_rows",
+    "xml_text",
 ]
 
 _BLOCK = 512
@@ -299,7 +300,7 @@ def _vrt(output: _Output, pieces: Sequence[Piece]) -> bytes:
         ET.SubElement(root, "GeoTransform").text = _geotransform(box)
     metadata = ET.SubElement(root, "Metadata")
     for key, value in output.tags.items():
-        ET.SubElement(metadata, "MDI", key=_plain(key)).text = _plain(value)
+        ET.SubElement(metadata, "MDI", key=xml_text(key)).text = xml_text(value)
     for number, layer in enumerate(output.layers, 1):
         band = ET.SubElement(
             root,
@@ -309,7 +310,7 @@ def _vrt(output: _Output, pieces: Sequence[Piece]) -> bytes:
             blockXSize=str(_BLOCK),
             blockYSize=str(_BLOCK),
         )
-        ET.SubElement(band, "Description").text = _plain(layer.name)
+        ET.SubElement(band, "Description").text = xml_text(layer.name)
         ET.SubElement(band, "NoDataValue").text = str(NODATA)
         if layer.scale != 1:
             ET.SubElement(band, "Scale").text = repr(layer.scale)
@@ -324,7 +325,7 @@ def _vrt(output: _Output, pieces: Sequence[Piece]) -> bytes:
     return _utf8(root)
 
 
-def _plain(text: str) -> str:
+def xml_text(text: str) -> str:
     """Text without the characters that XML cannot hold, not even escaped."""
     return _NOT_XML.sub("", text)
 
@@ -411,13 +412,13 @@ def _pam(output: _Output, georeference: Mapping[str, str]) -> bytes:
         ET.SubElement(root, tag, attributes).text = text
     for number, layer in enumerate(output.layers, 1):
         band = ET.SubElement(root, "PAMRasterBand", band=str(number))
-        ET.SubElement(band, "Description").text = _plain(layer.name)
+        ET.SubElement(band, "Description").text = xml_text(layer.name)
         if layer.legend:
             ET.SubElement(band, "ColorInterp").text = "Palette"
             _color_table(band, layer.legend)
             names = ET.SubElement(band, "CategoryNames")
             for label in layer.legend:
-                ET.SubElement(names, "Category").text = _plain(label.name)
+                ET.SubElement(names, "Category").text = xml_text(label.name)
             _attribute_table(band, layer.legend)
     ET.indent(root)
     return _utf8(root) + b"\n"
@@ -434,5 +435,5 @@ def _attribute_table(band: ET.Element, legend: Legend) -> None:
         ET.SubElement(definition, "Usage").text = str(usage)
     for index, label in enumerate(legend):
         row = ET.SubElement(table, "Row", index=str(index))
-        for value in (label.value, _plain(label.name), *label.rgb, 255):
+        for value in (label.value, xml_text(label.name), *label.rgb, 255):
             ET.SubElement(row, "F").text = str(value)

@@ -171,13 +171,16 @@ class ClassReader:
         Raises:
             ReadError: Pixels cannot be read; the message names file and window.
         """
-        raster = self._raster
-        window = Window(0, row_off, raster.geobox.width, height)
-        if window.intersection(raster.geobox.window) != window:
-            raise ValueError(f"{window} reaches out of a raster of {raster.geobox.height} rows")
-        classes, valid = self._layer(raster.layer, window)
-        if valid is None:
-            valid = np.ones(window.shape, bool)
+        return self.read_window(Window(0, row_off, self._raster.geobox.width, height))
+
+    def read_window(self, window: Window) -> ClassRows:
+        """Read some columns of a band of rows.
+
+        Raises:
+            ReadError: Pixels cannot be read; the message names file and window.
+        """
+        raster, row_off = self._raster, window.row_off
+        classes, valid = self.window(window)
         if raster.confidence_layer is None:
             return ClassRows(row_off, classes, valid)
         raw, has_steps = self._layer(raster.confidence_layer, window)
@@ -185,6 +188,18 @@ class ClassReader:
         if has_steps is not None and not (valid & ~has_steps).any():
             has_steps = None
         return ClassRows(row_off, classes, valid, steps, has_steps)
+
+    def window(self, window: Window) -> tuple[NDArray[np.integer[Any]], NDArray[np.bool_]]:
+        """Read the classes (h, w) of any window, and where there are any.
+
+        Raises:
+            ReadError: Pixels cannot be read; the message names file and window.
+        """
+        if window.intersection(self._raster.geobox.window) != window:
+            height, width = self._raster.geobox.shape
+            raise ValueError(f"{window} reaches out of a raster of {height} rows of {width}")
+        classes, valid = self._layer(self._raster.layer, window)
+        return classes, np.ones(window.shape, bool) if valid is None else valid
 
     def _layer(
         self, layer: _Layer, window: Window

@@ -1,0 +1,1 @@
+"""Fields on several dates: ids that last, and how far two scenes lie apart."""

@@ -1,0 +1,1 @@
+"""The managed area on a class map: crop, and the soil between its rows."""

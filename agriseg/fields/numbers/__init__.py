@@ -1,0 +1,1 @@
+"""What is counted in fields: cover, shade, and the spread of indices."""

@@ -1,0 +1,177 @@
+"""Which pixels a polygon covers, and how much of each.
+
+exactextract finds the share of a pixel that lies inside a polygon by tracing its outline through
+the grid. It knows grids along the axes only, so polygons are brought into pixel coordinates, where
+every grid is one: turned, south-up and non-square rasters are no special cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from agriseg.geobox import GeoBox, Window
+
+__all__ = ["WEIGHT_STEPS", "Covered", "bands_of_rows", "covered", "in_pixels"]
+
+WEIGHT_STEPS = 2**20
+"""Weights are whole numbers of such parts of a pixel: sums of them are exact, in any order."""
+
+# Tiles of most files have sides that divide it: rows cut at its multiples are decoded once.
+_ROWS = 512
+_FEWEST_ROWS = 64
+# Pixels of a band of rows: ten planes of float32 take 320 MB.
+_PIXELS = 2**23
+
+
+@dataclass(frozen=True)
+class Covered:
+    """The pixels of a window that one polygon covers.
+
+    Args:
+        index: Which polygon.
+        cells: (n,) places in the window, counted row by row, in this order.
+        weights: (n,) share of each pixel inside the polygon, in (0, 1].
+    """
+
+    index: int
+    cells: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+def in_pixels(shapes: NDArray[np.object_], box: GeoBox) -> NDArray[np.object_]:
+    """Polygons (n,) in columns (x) and rows (y) of a grid, from map coordinates.
+
+    Edges stay straight. What is no polygon, or empty, becomes an empty polygon; self-intersections
+    are resolved (`shapely.make_valid`), since inside and outside have no meaning with them.
+    """
+    inverse = ~box.transform
+
+    def turn(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = xy.T
+        return np.column_stack(
+            [
+                inverse.a * x + inverse.b * y + inverse.c,
+                inverse.d * x + inverse.e * y + inverse.f,
+            ]
+        )
+
+    found: NDArray[np.object_] = shapely.transform(shapely.force_2d(shapes), turn)
+    broken = ~shapely.is_valid(found) & ~shapely.is_missing(found)
+    if broken.any():
+        found[broken] = shapely.make_valid(found[broken], method="structure", keep_collapsed=False)
+    unusable = ~np.isin(shapely.get_type_id(found), (3, 6))
+    found[unusable] = shapely.Polygon()
+    return found
+
+
+def bands_of_rows(
+    box: GeoBox, shapes: NDArray[np.object_]
+) -> Iterator[tuple[Window, Sequence[int]]]:
+    """Windows from the top to the bottom of a grid that hold all of the polygons, and which.
+
+    Where they are cut depends on the grid alone.
+
+    Args:
+        box: The grid.
+        shapes: Polygons (n,) of `in_pixels`.
+    """
+    bounds = shapely.bounds(shapes)
+    rows = _ROWS
+    while rows > _FEWEST_ROWS and rows * box.width > _PIXELS:
+        rows //= 2
+    for top in range(0, box.height, rows):
+        band = Window(0, top, box.width, min(rows, box.height - top))
+        left, upper, right, lower = bounds.T
+        # NaN of an empty polygon compares as False.
+        meets = (upper < band.row_end) & (lower > top) & (left < box.width) & (right > 0)
+        mine = np.flatnonzero(meets)
+        if not mine.size:
+            continue
+        first = max(int(np.floor(left[mine].min())), 0)
+        end = min(int(np.ceil(right[mine].max())), box.width)
+        start = max(int(np.floor(upper[mine].min())), top)
+        stop = min(int(np.ceil(lower[mine].max())), band.row_end)
+        yield Window(first, start, end - first, stop - start), mine.tolist()
+
+
+def covered(window: Window, shapes: NDArray[np.object_], which: Sequence[int]) -> Iterator[Covered]:
+    """What each polygon covers of a window; those that cover nothing are left out.
+
+    Args:
+        window: Pixels of the grid.
+        shapes: Polygons (n,) of `in_pixels`.
+        which: Those to look at.
+    """
+    from exactextract import exact_extract
+    from exactextract.raster import NumPyRasterSource
+
+    # exactextract counts cells from the upper left, and y from the bottom.
+    def turn(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.column_stack([xy[:, 0] - window.col_off, window.row_end - xy[:, 1]])
+
+    # Its values do not count: one byte that stands for all of the window.
+    raster = NumPyRasterSource(np.broadcast_to(np.uint8(0), window.shape))
+    for some in _groups(window, shapes, which):
+        wkb = shapely.to_wkb(shapely.transform(shapes[some], turn))
+        found = exact_extract(raster, _source(wkb), ["cell_id", "coverage"])
+        for index, feature in zip(some, found, strict=True):
+            properties = feature["properties"]
+            steps = np.rint(properties["coverage"] * WEIGHT_STEPS)
+            cells = properties["cell_id"]
+            is_some = steps > 0
+            if not is_some.all():
+                steps, cells = steps[is_some], cells[is_some]
+            if steps.size:
+                yield Covered(index, cells, steps / WEIGHT_STEPS)
+
+
+def _groups(
+    window: Window, shapes: NDArray[np.object_], which: Sequence[int]
+) -> Iterator[list[int]]:
+    """Polygons whose pixels together fit into memory, where many overlap."""
+    around = shapely.box(window.col_off, window.row_off, window.col_end, window.row_end)
+    held: list[int] = []
+    pixels = 0.0
+    for index in which:
+        more = shapely.area(shapely.intersection(shapely.envelope(shapes[index]), around))
+        if held and pixels + more > _PIXELS:
+            yield held
+            held, pixels = [], 0.0
+        held.append(index)
+        pixels += more
+    if held:
+        yield held
+
+
+def _source(wkb: Sequence[bytes]) -> Any:
+    """Polygons as exactextract asks for them, without a detour through text."""
+    from exactextract.feature import Feature, FeatureSource
+
+    class _Polygon(Feature):  # type: ignore[misc]
+        def __init__(self, wkb: bytes) -> None:
+            super().__init__()
+            self._wkb = wkb
+
+        def geometry(self) -> bytes:
+            return self._wkb
+
+        def fields(self) -> list[str]:
+            return []
+
+    class _Polygons(FeatureSource):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[_Polygon]:
+            return map(_Polygon, wkb)
+
+        def count(self) -> int:
+            return len(wkb)
+
+        def srs_wkt(self) -> None:
+            return None
+
+    return _Polygons()

@@ -1,0 +1,1 @@
+"""Weeds within fields: a grid of cells, and patches."""
