@@ -16,6 +16,7 @@ from agriseg.models.default import default_for
 from agriseg.models.engines import ENGINES, PRECISIONS, Numerics, resolve_numerics
 from agriseg.models.file import LoadOptions, load_model, read_card, read_weights, save_model
 from agriseg.models.fit import check_fit
+from agriseg.models.importing import import_model
 from agriseg.models.predictor import (
     Predictor,
     about,
@@ -36,6 +37,7 @@ from agriseg.models.reference import ModelReference, PackedModel
 from agriseg.models.shipped import default_model, known_models, shipped_models
 
 if TYPE_CHECKING:
+    from agriseg.models.onnx_export import OnnxExport, export_onnx
     from agriseg.models.torch_accumulator import TorchAccumulator
     from agriseg.models.torch_predictor import TorchPredictor
 
@@ -50,6 +52,7 @@ __all__ = [
     "ModelCard",
     "ModelReference",
     "Numerics",
+    "OnnxExport",
     "PackedModel",
     "Predictor",
     "TorchAccumulator",
@@ -65,7 +68,9 @@ __all__ = [
     "check_predictor",
     "default_for",
     "default_model",
+    "export_onnx",
     "fingerprint_of",
+    "import_model",
     "known_models",
     "load_model",
     "make_ready",
@@ -81,8 +86,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "OnnxExport": "agriseg.models.onnx_export",
     "TorchAccumulator": "agriseg.models.torch_accumulator",
     "TorchPredictor": "agriseg.models.torch_predictor",
+    "export_onnx": "agriseg.models.onnx_export",
 }
 
 

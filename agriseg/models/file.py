@@ -30,7 +30,7 @@ from agriseg.models.shipped import known_models, shipped_models
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LoadOptions", "load_model", "read_card", "read_weights", "save_model"]
+__all__ = ["LoadOptions", "load_model", "model_path", "read_card", "read_weights", "save_model"]
 
 _KEY = "agriseg"
 _SUFFIX = ".safetensors"
@@ -112,7 +112,7 @@ def load_model(
                 f"--precision {precision}: {BASELINE} is computed in float32; leave it out"
             )
         return augmented(IndexBaseline(), tta)
-    path = _existing(name_or_path)
+    path = model_path(name_or_path)
     engine = _engine_for(path, engine)
     card = read_card(path)
     how: dict[str, Any] = {
@@ -151,7 +151,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     Raises:
         ModelError: The file is missing, damaged, or no model of agriseg's.
     """
-    file = _existing(path)
+    file = model_path(path)
     return _format_of(file).read_card(file)
 
 
@@ -160,7 +160,7 @@ def _read_own_card(file: Path) -> ModelCard:
     if _KEY not in header.metadata:
         raise ModelError(
             f"{file}: holds {len(header.tensors)} tensors but no agriseg model card, so its bands "
-            "and classes are unknown; wrap it with agriseg.save_model(path, card, state_dict)"
+            "and classes are unknown; tell them with `agriseg import`, or agriseg.save_model"
         )
     try:
         return ModelCard.from_json(header.metadata[_KEY])
@@ -194,7 +194,7 @@ def save_model(
     from safetensors.torch import save_file
 
     card = card if card.agriseg_version else replace(card, agriseg_version=__version__)
-    _check_weights(card, {name: tuple(t.shape) for name, t in state_dict.items()}, "state dict")
+    check_weights(card, {name: tuple(t.shape) for name, t in state_dict.items()}, "state dict")
     # Copies: safetensors refuses tensors that share memory (tied weights) or are channels-last.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in state_dict.items()}
     beside = file.with_name(f".{file.name}.{os.getpid()}.part")
@@ -217,9 +217,9 @@ def read_weights(path: str | os.PathLike[str], card: ModelCard) -> dict[str, Ten
     Raises:
         ModelError: The file is damaged, or its weights do not fit the card.
     """
-    file = _existing(path)
+    file = model_path(path)
     shapes = {name: shape for name, (_, shape) in _read_header(file).tensors.items()}
-    _check_weights(card, shapes, str(file))
+    check_weights(card, shapes, str(file))
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -229,9 +229,13 @@ def read_weights(path: str | os.PathLike[str], card: ModelCard) -> dict[str, Ten
         raise _damaged(file, str(error)) from error
 
 
-def _check_weights(card: ModelCard, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """Compare names and shapes with those of the card's network, strictly."""
-    expected = _expected_shapes(card)
+def check_weights(card: ModelCard, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Compare names and shapes of weights with those of the card's network, strictly.
+
+    Raises:
+        ModelError: They differ; `where` says whose they are.
+    """
+    expected = expected_shapes(card)
     missing, unexpected = sorted(expected.keys() - shapes), sorted(shapes.keys() - expected)
     other = [name for name in expected if name in shapes and shapes[name] != expected[name]]
     if not (missing or unexpected or other):
@@ -256,7 +260,8 @@ def _check_weights(card: ModelCard, shapes: Mapping[str, tuple[int, ...]], where
     )
 
 
-def _expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+def expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights of a card's network, which is built for it."""
     import torch
 
     from agriseg.models.architectures import build_network
@@ -303,7 +308,12 @@ def _engine_for(file: Path, engine: str) -> str:
     return engine
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
+def model_path(path: str | os.PathLike[str]) -> Path:
+    """The file of a model that is named by its path, or by the name of one that is shipped.
+
+    Raises:
+        ModelError: There is none.
+    """
     text = os.fspath(path)
     if "://" in text:
         raise ModelError(f"{text}: models are read from a local file; download it first")

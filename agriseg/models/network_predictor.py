@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics
+from agriseg.models.file import read_weights
 from agriseg.models.torch_accumulator import TorchAccumulator
 from agriseg.tiling import ChipGrid
 
-__all__ = ["NetworkPredictor", "SettledPredictor"]
+__all__ = ["NetworkPredictor", "SettledPredictor", "load_network"]
+
+
+def load_network(path: Path, card: ModelCard, *, trust: bool = False) -> torch.nn.Module:
+    """The network of a model file with its weights, in float32.
+
+    Raises:
+        ModelError: The architecture is not trusted, or the weights do not fit it.
+    """
+    # Building draws random numbers, which the caller's seed must not notice.
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(card, trust=trust)
+    network.load_state_dict(read_weights(path, card))  # half precision is widened without loss
+    return network
 
 
 class SettledPredictor:

@@ -23,12 +23,23 @@ from agriseg.models.engines import EngineError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["OUTPUTS", "OnnxFile", "need_onnx", "read_onnx", "read_onnx_card", "read_outputs"]
+__all__ = [
+    "CARD_KEY",
+    "OUTPUTS",
+    "OnnxFile",
+    "card_to_onnx",
+    "need_onnx",
+    "read_onnx",
+    "read_onnx_card",
+    "read_outputs",
+]
 
 OUTPUTS = ("logits", "probabilities")
 """What a card may say that its graph gives, under the key "outputs"."""
 
-_KEY = "agriseg"
+CARD_KEY = "agriseg"
+"""The key of a graph's metadata under which its card stands."""
+
 _LONGEST_CARD = 1_000_000
 # A protobuf cannot be larger than 2 GiB, and it is handed on as one.
 _LARGEST = 2_000_000_000
@@ -36,8 +47,8 @@ _LARGEST = 2_000_000_000
 _PASSING_ON = ("Identity", "Cast")
 _EXAMPLE = (
     '{"name": "weeds", "bands": [{"role": "red", "mean": 0.12, "std": 0.06}], "legend": '
-    '[{"value": 0, "name": "soil", "color": "#966f4a"}, {"value": 1, "name": "weed", "color": '
-    '"#d81b60"}], "chip_size": 512}'
+    '[{"value": 0, "name": "soil", "color": "#c8a882"}, {"value": 1, "name": "weed", "color": '
+    '"#d81b9a"}], "chip_size": 512}'
 )
 
 
@@ -117,6 +128,11 @@ def need_onnx(error: ImportError) -> EngineError:
 # The card ----------------------------------------------------------------------------------------
 
 
+def card_to_onnx(card: ModelCard, outputs: str) -> str:
+    """A card as it stands in an ONNX file: `read_onnx_card` and `read_outputs` give both back."""
+    return json.dumps({**json.loads(card.to_json()), "outputs": outputs}, allow_nan=False)
+
+
 def _described(file: Path) -> tuple[ModelCard, str | None]:
     """The card, and what it says of the outputs."""
     text, where = _card_text(file)
@@ -161,13 +177,13 @@ def _card_text(file: Path) -> tuple[str, str]:
         inside = {item.key: item.value for item in properties}
     except UnicodeDecodeError as error:
         raise _damaged(file, str(error)) from error
-    if _KEY not in inside:
+    if CARD_KEY not in inside:
         raise ModelError(
             f"{file}: has no model card, so its bands and classes are unknown; write one as "
             f"{beside.name} beside it, with name, bands, legend and chip_size at least, such as "
             f"{_EXAMPLE}"
         )
-    return inside[_KEY], str(file)
+    return inside[CARD_KEY], str(file)
 
 
 # The file ----------------------------------------------------------------------------------------

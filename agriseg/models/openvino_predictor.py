@@ -21,12 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError, said_by
-from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.decoder_folding import fold_decoder
 from agriseg.models.engines import EngineError, Numerics
-from agriseg.models.file import read_weights
-from agriseg.models.network_predictor import NetworkPredictor
+from agriseg.models.network_predictor import NetworkPredictor, load_network
 
 __all__ = ["OpenVinoPredictor", "compiled", "converted", "load"]
 
@@ -45,9 +43,7 @@ def load(
         ModelError: The architecture is not trusted, or the weights do not fit it.
         EngineError: OpenVINO cannot convert it.
     """
-    with torch.random.fork_rng(devices=[]):
-        network = build_network(card, trust=trust)
-    network.load_state_dict(read_weights(path, card))
+    network = load_network(path, card, trust=trust)
     if numerics.precision == "int8":
         from agriseg.models.int8_predictor import Int8Predictor
 

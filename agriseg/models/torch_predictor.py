@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from agriseg.errors import ModelError
-from agriseg.models.architectures import build_network
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import Numerics, resolve_numerics
-from agriseg.models.file import read_weights
-from agriseg.models.network_predictor import NetworkPredictor
+from agriseg.models.network_predictor import NetworkPredictor, load_network
 from agriseg.models.torch_threads import torch_threads
 
 __all__ = ["TorchPredictor", "load"]
@@ -31,12 +29,7 @@ def load(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool = False
     Raises:
         ModelError: The architecture is not trusted, or the weights do not fit it.
     """
-    # Building draws random numbers, which the caller's seed must not notice.
-    with torch.random.fork_rng(devices=[]):
-        network = build_network(card, trust=trust)
-    weights = read_weights(path, card)
-    network.load_state_dict(weights)  # half precision is widened here, without loss
-    return TorchPredictor(card, network, numerics)
+    return TorchPredictor(card, load_network(path, card, trust=trust), numerics)
 
 
 class TorchPredictor(NetworkPredictor):
