@@ -2,6 +2,6 @@
 
 from agriseg.runs.folder import RunFolder
 from agriseg.runs.ledger import Ledger
-from agriseg.runs.record import Run, read_run
+from agriseg.runs.record import Run, open_run, read_run
 
-__all__ = ["Ledger", "Run", "RunFolder", "read_run"]
+__all__ = ["Ledger", "Run", "RunFolder", "open_run", "read_run"]

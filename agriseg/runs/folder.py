@@ -13,11 +13,13 @@ import psutil
 from agriseg.errors import OutputError
 from agriseg.raster.writer import HOST, sweep_abandoned
 
-__all__ = ["RunFolder"]
+__all__ = ["VECTORS", "RunFolder"]
 
 
 _LEDGER = re.compile(r"rows-[0-9a-f]{16}(\.trash)?\Z")
-_OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", "segments.gpkg", "run.json")
+VECTORS = ("segments.gpkg", "fields.gpkg", "zones.gpkg")
+"""What a run makes of its finished rasters."""
+_OUTPUTS = ("classes.tif", "confidence.tif", "probabilities.tif", *VECTORS, "run.json")
 
 
 def _other_owners(ledger: Path) -> list[int]:
@@ -48,6 +50,14 @@ class RunFolder:
     @property
     def segments(self) -> Path:
         return self.path / "segments.gpkg"
+
+    @property
+    def fields(self) -> Path:
+        return self.path / "fields.gpkg"
+
+    @property
+    def zones(self) -> Path:
+        return self.path / "zones.gpkg"
 
     @property
     def outputs(self) -> list[Path]:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agriseg.errors import InputError
 from agriseg.raster.writer import write_bytes
 from agriseg.runs.folder import RunFolder
 
-__all__ = ["Run", "read_outputs", "read_run", "write_record"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Run", "open_run", "read_outputs", "read_run", "write_record"]
 
 FORMAT = 1
+
+# QGIS adds statistics to sidecars; fields are looked at anew, or edited by people.
+_MAY_CHANGE = (".aux.xml", "fields.gpkg", "zones.gpkg")
+# Another look at the fields may be one without zones.
+_MAY_GO = "zones.gpkg"
+# Of many runs in one folder a message names these.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -52,16 +63,49 @@ class Run:
         return path if path.name in self.record["outputs"] else None
 
     @property
+    def fields(self) -> Path | None:
+        """The fields with their numbers, where there are any."""
+        path = self.folder.fields
+        return path if path.exists() else None
+
+    @property
+    def zones(self) -> Path | None:
+        """Zones of vigour within the fields, where there are any."""
+        path = self.folder.zones
+        return path if path.exists() else None
+
+    @property
     def probabilities(self) -> Path | None:
         """The probability of each class, where asked for."""
         path = self.folder.probabilities
         return path if path.name in self.record["outputs"] else None
 
+    def summary(self) -> pd.DataFrame:
+        """A row a class: its name, pixels, hectares (None without a CRS) and percent."""
+        import pandas as pd
+
+        columns = {"name": "class_name", "pixels": "pixels", "area_ha": "area_ha"}
+        columns["percent"] = "percent"
+        rows = [{new: row.get(old) for old, new in columns.items()} for row in self._rows]
+        return pd.DataFrame(rows, columns=list(columns.values()))
+
+    @property
+    def _rows(self) -> Sequence[Mapping[str, Any]]:
+        rows: Sequence[Mapping[str, Any]] = self.record.get("classes", ())
+        return rows
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows."""
+        from agriseg.runs.page import run_html
+
+        return run_html(self)
+
 
 def _is_there(folder: RunFolder, name: str, size: int) -> bool:
     path = folder.path / name
-    # QGIS adds statistics to sidecars.
-    return path.exists() and (name.endswith(".aux.xml") or path.stat().st_size == size)
+    if name == _MAY_GO:
+        return True
+    return path.exists() and (name.endswith(_MAY_CHANGE) or path.stat().st_size == size)
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
@@ -110,3 +154,29 @@ def read_run(path: str | Path, *, only_rasters: bool = False) -> Run:
             "run.json says; run agriseg segment again"
         )
     return Run(folder, record, resumed=True)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a finished run: to look at its results, and to work on with them.
+
+    Args:
+        path: Its folder, the run.json in it, or a folder that holds this run and no other.
+
+    Raises:
+        InputError: There is no finished run, or there are several; or a file of it is missing.
+    """
+    folder = Path(path)
+    if folder.name == RunFolder(folder).record.name and folder.is_file():
+        return read_run(folder.parent)
+    if folder.is_dir() and not RunFolder(folder).record.exists():
+        inside = sorted(one for one in folder.iterdir() if RunFolder(one).record.is_file())
+        if len(inside) == 1:
+            return read_run(inside[0])
+        if inside:
+            names = ", ".join(one.name for one in inside[:_MOST_NAMED])
+            more = ", ..." if len(inside) > _MOST_NAMED else ""
+            raise InputError(
+                f"{folder} holds {len(inside)} runs: {names}{more}; open one of them: "
+                f'agriseg.open_run("{inside[0]}")'
+            )
+    return read_run(folder)

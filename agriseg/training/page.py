@@ -6,7 +6,6 @@ holds no script and loads nothing.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,6 +17,7 @@ import numpy as np
 from agriseg._version import __version__
 from agriseg.evaluation import Evaluation
 from agriseg.evaluation.page import evaluation_png
+from agriseg.html_page import document, image, notes, swatch, table
 from agriseg.labels.split import PARTS
 from agriseg.labels.split_picture import draw_split
 from agriseg.models import ModelCard
@@ -27,36 +27,6 @@ from agriseg.training.keeper import Row
 from agriseg.training.plan import Plan
 
 __all__ = ["Page", "write_page"]
-
-_CSS = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f6f7f5; color: #26302b;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 3rem 2.5rem 4rem; background: #fff; }
-h1 { font-size: 2.1rem; line-height: 1.2; margin: 0; }
-h2 { font-size: 1.25rem; margin: 2.8rem 0 .6rem; padding-top: .9rem;
-  border-top: 1px solid #e3e7e4; }
-.lead { font-size: 1.2rem; margin: 1rem 0 .6rem; max-width: 52rem; }
-.pale { color: #6d7872; }
-p { max-width: 52rem; margin: .5rem 0; }
-img { display: block; width: 100%; height: auto; margin: .8rem 0; }
-img.half { max-width: 46rem; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; color: #6d7872; font-size: .85rem; }
-th, td { padding: .3rem 1.1rem .3rem 0; border-bottom: 1px solid #eceeec; }
-td { text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-tr.all td { font-weight: 600; border-bottom: none; }
-i { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .55em; }
-pre { background: #f6f7f5; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem;
-  line-height: 1.45; white-space: pre-wrap; overflow-wrap: anywhere; }
-ul { padding-left: 1.2rem; max-width: 52rem; }
-@media print {
-  @page { margin: 14mm; }
-  body, main { background: #fff; padding: 0; font-size: 11pt; max-width: none; }
-  h2 { break-after: avoid; } img, table, tr { break-inside: avoid; }
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -96,16 +66,8 @@ def write_page(page: Page, model: Path) -> Path:
         *_use(page, model),
         *_settings(page, model),
     ]
-    title = escape(page.card.name)
-    text = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}: a trained model</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(parts)
-        + "\n</main>\n</body>\n</html>\n"
-    )
     path = model.with_name("report.html")
-    write_bytes(path, text.encode())
+    write_bytes(path, document(f"{page.card.name}: a trained model", parts))
     return path
 
 
@@ -127,7 +89,7 @@ def _head(page: Page) -> Iterable[str]:
         f"{escape(', '.join(card.legend.names))}; {card.training['steps']:,} steps; agriseg "
         f"{escape(__version__)}</p>"
     )
-    yield from _notes(page.notes)
+    yield from notes(page.notes)
 
 
 def _band(band: Any) -> str:
@@ -145,7 +107,7 @@ def _scores(page: Page) -> Iterable[str]:
         "trained on, mapped as <code>agriseg segment</code> maps them. Intervals: 95 %, "
         f"{escape(found.unit.words)} drawn anew 1,000 times.</p>"
     )
-    yield from _notes((*([found.unit.caveat] if found.unit.caveat else []), *found.notes))
+    yield from notes((*([found.unit.caveat] if found.unit.caveat else []), *found.notes))
     headings = ("class", "IoU", "95 %", "precision", "recall", "F1", "labelled pixels")
     rows = []
     truth = found.confusion.sum(axis=1)
@@ -154,7 +116,7 @@ def _scores(page: Page) -> Iterable[str]:
         values = [_figure(found.measures[n].value[k]) for n in ("precision", "recall", "f1")]
         rows.append(
             [
-                f'<i style="background: {label.color}"></i>{escape(label.name)}',
+                swatch(label.color) + escape(label.name),
                 _figure(iou.value[k]),
                 _between(iou.low[k], iou.high[k]),
                 *values,
@@ -163,8 +125,8 @@ def _scores(page: Page) -> Iterable[str]:
         )
     mean = found.measures["mean_iou"]
     last = ["mean", _figure(mean.value), _between(mean.low, mean.high), "", "", "", ""]
-    yield _table(headings, rows, last)
-    yield _image(evaluation_png(found, heading=False), "Scores, mistakes, confidence, examples")
+    yield table(headings, rows, last)
+    yield image(evaluation_png(found, heading=False), "Scores, mistakes, confidence, examples")
 
 
 def _curves(page: Page) -> Iterable[str]:
@@ -176,7 +138,7 @@ def _curves(page: Page) -> Iterable[str]:
             "<p>Scores on a fixed set of validation chips; the weights with the best mean IoU are "
             "kept.</p>"
         )
-    yield _image(curves_png(page.history, page.card.legend), "Loss and IoU over the steps")
+    yield image(curves_png(page.history, page.card.legend), "Loss and IoU over the steps")
 
 
 def _data(page: Page, split: bytes) -> Iterable[str]:
@@ -192,9 +154,9 @@ def _data(page: Page, split: bytes) -> Iterable[str]:
         each = [f"{100 * counts[p][kind] / max(counts[p][:-1].sum(), 1):.1f} %" for p in names]
         rows.append([escape(plan.codes.name(kind)), *each])
     sums = [f"{counts[p][:-1].sum() / 1e6:,.2f} Mpixel" for p in names]
-    yield _table(("labelled", *names), rows, ["all", *sums])
-    yield _image(split, "Which pixels are for what", half=True)
-    yield from _notes(plan.notes)
+    yield table(("labelled", *names), rows, ["all", *sums])
+    yield image(split, "Which pixels are for what", half=True)
+    yield from notes(plan.notes)
 
 
 def _use(page: Page, model: Path) -> Iterable[str]:
@@ -220,25 +182,6 @@ def _settings(page: Page, model: Path) -> Iterable[str]:
 
 
 # Pieces -------------------------------------------------------------------------------------------
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str]) -> str:
-    """A table; cells are HTML."""
-    head = "".join(f"<th>{escape(one)}</th>" for one in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>\n" for row in rows)
-    total = "".join(f"<td>{cell}</td>" for cell in last)
-    return f'<table>\n<tr>{head}</tr>\n{body}<tr class="all">{total}</tr>\n</table>'
-
-
-def _image(data: bytes, words: str, *, half: bool = False) -> str:
-    text = base64.b64encode(data).decode()
-    kind = ' class="half"' if half else ""
-    return f'<img{kind} alt="{escape(words)}" src="data:image/png;base64,{text}">'
-
-
-def _notes(notes: Sequence[str]) -> Iterable[str]:
-    if notes:
-        yield "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
 
 
 def _figure(value: Any) -> str:
