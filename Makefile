@@ -17,7 +17,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## segment the sample field and say where the map is
-	$(BIN)/agriseg segment $(SCENE) -o $(OUT)
+	$(BIN)/agriseg segment $(SCENE) -o $(OUT) --report
 	@printf '\nThe results are in %s; open them in QGIS:\n' '$(OUT)'
 	@find '$(OUT)' -type f \( -name '*.tif' -o -name '*.gpkg' -o -name '*.html' -o -name '*.qgz' \) | sort | sed 's/^/  /'
 

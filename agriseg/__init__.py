@@ -18,12 +18,30 @@ from agriseg._version import __version__
 if TYPE_CHECKING:
     from agriseg.errors import AgrisegError
     from agriseg.evaluation import Evaluation, evaluate
+    from agriseg.farm.compare import Comparison, compare
+    from agriseg.farm.health import field_health
+    from agriseg.farm.season import season
+    from agriseg.farm.trial import trial
+    from agriseg.fields.verb import fields
+    from agriseg.fields.weeds.grid import weed_grid
+    from agriseg.fields.weeds.patches import weed_patches
+    from agriseg.fields.zones.making import make_zones
+    from agriseg.fields.zones.table import stressed_ha
     from agriseg.indices.verb import write_indices as indices
     from agriseg.legend import ClassLabel, Legend
-    from agriseg.models import BandInput, ModelCard, Predictor, load_model, save_model
+    from agriseg.models import (
+        BandInput,
+        ModelCard,
+        Predictor,
+        export_onnx,
+        import_model,
+        load_model,
+        save_model,
+    )
     from agriseg.pipeline.lazy import predict
+    from agriseg.publish import plot, write_item, write_project, write_quicklook, write_report
     from agriseg.raster import Scene, describe_scene, open_scene
-    from agriseg.runs import Run, read_run
+    from agriseg.runs import Run, open_run
     from agriseg.simulate.verb import simulate
     from agriseg.training.dry import dry_run
     from agriseg.training.folds import cross_validate
@@ -35,39 +53,76 @@ __all__ = [
     "AgrisegError",
     "BandInput",
     "ClassLabel",
+    "Comparison",
     "Evaluation",
     "Legend",
     "ModelCard",
+    "OnnxExport",
     "Predictor",
     "Run",
     "Scene",
     "__version__",
     "bench",
+    "compare",
     "cross_validate",
     "describe_scene",
     "dry_run",
     "evaluate",
+    "export_onnx",
+    "field_health",
+    "fields",
+    "import_model",
     "indices",
     "load_model",
+    "make_zones",
+    "open_run",
     "open_scene",
+    "plot",
     "predict",
-    "read_run",
     "save_model",
+    "season",
     "segment",
     "simulate",
+    "stressed_ha",
     "train",
+    "trial",
     "vectorize",
+    "weed_grid",
+    "weed_patches",
+    "write_item",
+    "write_project",
+    "write_quicklook",
+    "write_report",
 ]
 
 _HOMES = {
     "agriseg.errors": ("AgrisegError",),
     "agriseg.evaluation": ("Evaluation", "evaluate"),
+    "agriseg.farm.compare": ("Comparison", "compare"),
+    "agriseg.farm.health": ("field_health",),
+    "agriseg.farm.season": ("season",),
+    "agriseg.farm.trial": ("trial",),
+    "agriseg.fields": ("fields",),
+    "agriseg.fields.weeds.grid": ("weed_grid",),
+    "agriseg.fields.weeds.patches": ("weed_patches",),
+    "agriseg.fields.zones.table": ("stressed_ha",),
+    "agriseg.fields.zones.making": ("make_zones",),
     "agriseg.indices": ("indices",),
     "agriseg.legend": ("ClassLabel", "Legend"),
-    "agriseg.models": ("BandInput", "ModelCard", "Predictor", "load_model", "save_model"),
+    "agriseg.models": (
+        "BandInput",
+        "ModelCard",
+        "Predictor",
+        "export_onnx",
+        "import_model",
+        "load_model",
+        "save_model",
+    ),
     "agriseg.pipeline.lazy": ("predict",),
+    "agriseg.publish": ("write_item", "write_project", "write_quicklook", "write_report"),
+    "agriseg.publish.plot": ("plot",),
     "agriseg.raster": ("Scene", "describe_scene", "open_scene"),
-    "agriseg.runs": ("Run", "read_run"),
+    "agriseg.runs": ("Run", "open_run"),
     "agriseg.simulate": ("simulate",),
     "agriseg.training.dry": ("dry_run",),
     "agriseg.training.folds": ("cross_validate",),
@@ -82,8 +137,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'agriseg' has no attribute {name!r}")
     home = import_module(_HOME_OF[name])
-    # The packages `agriseg.simulate` and `agriseg.indices` are the verbs themselves.
-    value = home if name in ("simulate", "indices") else getattr(home, name)
+    # These packages are what is meant themselves, as a rule a verb.
+    value = home if name in ("fields", "indices", "plot", "simulate") else getattr(home, name)
     globals()[name] = value
     return value
 

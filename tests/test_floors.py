@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parents[1] / "agriseg"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(rooms.split())
     for rooms in (
-        "_version arrays bands errors geobox legend machine processes settings threads yaml_file",
+        "_version arrays bands errors geobox html_page legend machine processes settings threads "
+        "yaml_file",
         "raster tiling",
         "indices",
         "models vector",
@@ -191,7 +192,10 @@ def test_what_is_imported_is_asked_for() -> None:
     extras = project["project"]["optional-dependencies"]
     asked = {
         re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-")
-        for line in (*project["project"]["dependencies"], *extras["onnx"], *extras["int8"])
+        for line in (
+            *project["project"]["dependencies"],
+            *(line for extra in ("int8", "notebook", "onnx") for line in extras[extra]),
+        )
     }
     homes = importlib.metadata.packages_distributions()
     faults = []

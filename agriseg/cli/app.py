@@ -12,13 +12,24 @@ import typer
 
 from agriseg._version import __version__
 from agriseg.cli.bench import bench
+from agriseg.cli.compare import compare
 from agriseg.cli.evaluate import evaluate
+from agriseg.cli.export import export
+from agriseg.cli.fields import fields
+from agriseg.cli.health import health
+from agriseg.cli.import_ import import_
 from agriseg.cli.indices import indices
 from agriseg.cli.info import info
+from agriseg.cli.qgis import qgis
+from agriseg.cli.report import report
+from agriseg.cli.season import season
 from agriseg.cli.segment import segment
 from agriseg.cli.simulate import simulate
 from agriseg.cli.train import train
+from agriseg.cli.trial import trial
 from agriseg.cli.vectorize import vectorize
+from agriseg.cli.weeds import weeds
+from agriseg.cli.zones import zones
 from agriseg.errors import AgrisegError
 
 __all__ = ["app", "main"]
@@ -32,13 +43,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(segment)
-app.command()(vectorize)
-app.command()(evaluate)
-app.command()(info)
+app.command()(health)
+app.command()(zones)
+app.command()(weeds)
+app.command()(season)
+app.command()(compare)
+app.command()(trial)
+app.command()(fields)
 app.command()(indices)
+app.command()(vectorize)
+app.command()(qgis)
+app.command()(report)
+app.command()(info)
 app.command()(bench)
-app.command()(simulate)
 app.command()(train)
+app.command()(evaluate)
+app.command()(export)
+app.command("import")(import_)
+app.command()(simulate)
 
 
 def _version(wanted: bool) -> None:

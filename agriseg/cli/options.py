@@ -144,6 +144,24 @@ Threads = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Fields = Annotated[
+    str,
+    typer.Option(
+        "--fields",
+        help="Outlines of fields: a vector file with polygons, in any CRS.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        "--names",
+        help="Names of the classes, where the raster has none: 0=soil,1=crop,2=weed.",
+        metavar="NAMES",
+        rich_help_panel="Reading",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)
@@ -159,6 +177,23 @@ def words(text: str, option: str) -> tuple[str, ...]:
     found = tuple(word.strip() for word in text.split(",") if word.strip())
     if not found:
         raise OptionError(f"{option} {text!r}: names are needed, with commas between")
+    return found
+
+
+def class_names(text: str | None) -> dict[int, str] | None:
+    """Read names of classes such as 0=soil,1=crop.
+
+    Raises:
+        OptionError: They are not.
+    """
+    if text is None:
+        return None
+    found: dict[int, str] = {}
+    for word in words(text, "--names"):
+        value, equals, name = word.partition("=")
+        if not equals or not name.strip() or not value.strip().isdecimal():
+            raise OptionError(f"--names {word!r}: expected a number and a name, such as 1=crop")
+        found[int(value)] = name.strip()
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
@@ -124,10 +125,28 @@ class ConsoleListener:
         segments = ""
         if run.segments is not None:
             segments = f"segments.gpkg ({count_words(run.record['segments'], 'polygon')}), "
+        fields = self._fields(run)
         self._say(
-            f"  done    {_safe(str(run.classes))}, confidence.tif, {segments}run.json in "
+            f"  done    {_safe(str(run.classes))}, confidence.tif, {segments}{fields}run.json in "
             f"{time_words(seconds)} ({self._fresh_pixels / seconds / 1e6:.2f} Mpixel/s)"
         )
+
+    def project(self, folder: Path) -> None:
+        """Say what opens all of it."""
+        path = folder / "result.qgz"
+        if path.exists():
+            self._say(f"  look    {_safe(str(path))} opens in QGIS")
+
+    def _fields(self, run: Run) -> str:
+        """Say what there is to say of the fields; which files tell of them."""
+        found = run.record.get("fields", {})
+        for note in found.get("notes", ()):
+            self._say(f"  fields  {_safe(note)}")
+        if not found.get("count"):
+            return ""
+        files = [path.name for path in (run.fields, run.zones) if path is not None]
+        files[0] += f" ({count_words(found['count'], 'field')})"
+        return "".join(f"{name}, " for name in files)
 
     def _one_of_many(self, run: Run) -> None:
         self._over += 1

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agriseg.cli import options as opt
+from agriseg.errors import OptionError
+
+if TYPE_CHECKING:
+    from agriseg.runs import Run
 
 __all__ = ["segment"]
 
@@ -91,6 +96,53 @@ def segment(
     ] = True,
     min_area_m2: opt.MinArea = None,
     simplify_m: opt.Simplify = None,
+    fields: Annotated[
+        bool,
+        typer.Option(
+            "--fields/--no-fields",
+            help="Find fields, and write fields.gpkg and zones.gpkg with their numbers.",
+            rich_help_panel=_RUN,
+        ),
+    ] = True,
+    parcels: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own outlines of fields instead: a vector file in any CRS.",
+            metavar="FILE",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    id_col: Annotated[
+        str | None,
+        typer.Option(
+            help="Its column that tells them apart.", metavar="NAME", rich_help_panel=_RUN
+        ),
+    ] = None,
+    name_col: Annotated[
+        str | None,
+        typer.Option(help="Its column with their names.", metavar="NAME", rich_help_panel=_RUN),
+    ] = None,
+    inset_m: Annotated[
+        float,
+        typer.Option(
+            help="Leave out so much along the edges of fields, as of plots.",
+            metavar="METRES",
+            rich_help_panel=_RUN,
+        ),
+    ] = 0.0,
+    qgis: Annotated[
+        bool,
+        typer.Option("--qgis/--no-qgis", help="Write result.qgz and styles.", rich_help_panel=_RUN),
+    ] = True,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Also write report.html, quicklook.png and item.json (STAC).",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
     skip_unreadable: Annotated[
         bool,
         typer.Option(
@@ -141,8 +193,9 @@ def segment(
     """Segment rasters of any size into class maps.
 
     Each scene leaves OUT/SCENE/classes.tif and confidence.tif (Cloud Optimized GeoTIFFs on the
-    grid of the input, nodata 255), segments.gpkg (polygons that tile them) and run.json. The same
-    command started again goes on where it stopped.
+    grid of the input, nodata 255), segments.gpkg (polygons that tile them), fields.gpkg and
+    zones.gpkg (fields, their numbers, and zones of vigour in them), result.qgz (all of it in QGIS)
+    and run.json. The same command started again goes on where it stopped.
 
     Examples:
 
@@ -150,12 +203,14 @@ def segment(
 
     - `agriseg segment s2.tif --sensor sentinel-2-l2a --mask SCL.tif:3,8,9,10 -o out`
 
+    - `agriseg segment trial.tif --parcels plots.gpkg --id-col plot --inset-m 0.5 -o out`
+
     - `agriseg segment green=G.tif red=R.tif nir=N.tif -m weeds.safetensors -o out`
     """
-    from agriseg.cli.progress import ConsoleListener
     from agriseg.workflow import SegmentKeywords
-    from agriseg.workflow import segment as run_segment
 
+    if parcels is not None and not fields:
+        raise OptionError("--no-fields and --parcels contradict each other; give one of them")
     facts = {
         "date": date,
         "client": client,
@@ -192,28 +247,37 @@ def segment(
         "polygons": polygons,
         "min_area_m2": min_area_m2,
         "simplify_m": simplify_m,
+        "fields": fields if parcels is None else parcels,
+        "id_col": id_col,
+        "name_col": name_col,
+        "inset_m": inset_m,
         "resume": resume,
     }
+    where = {"workers": workers, "scheduler": scheduler, "memory_limit_gb": memory_limit}
+    extras = {"model": model, "qgis": qgis, "report": report}
+    runs = _run(rasters, out, quiet, {**extras, **where, **asked})
+    if as_json:
+        print(json.dumps([{"folder": str(run.path), **run.record} for run in runs], indent=2))
+
+
+def _run(rasters: list[str], out: str, quiet: bool, options: dict[str, Any]) -> list[Run]:
+    """Segment, and show how it gets on."""
+    from agriseg.cli.progress import ConsoleListener
+    from agriseg.workflow import segment as run_segment
+
     listener = None if quiet else ConsoleListener()
     try:
-        runs = run_segment(
-            rasters[0] if len(rasters) == 1 else rasters,
-            out,
-            model=model,
-            workers=workers,
-            scheduler=scheduler,
-            memory_limit_gb=memory_limit,
-            listener=listener,
-            **asked,
-        )
+        given = rasters[0] if len(rasters) == 1 else rasters
+        runs = run_segment(given, out, listener=listener, **options)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
         if listener:
             listener.close()
-    if listener and isinstance(runs, list) and len(runs) > 1:
-        listener.all_done(runs, out)
-    if as_json:
-        many = runs if isinstance(runs, list) else [runs]
-        print(json.dumps([{"folder": str(run.path), **run.record} for run in many], indent=2))
+    several = runs if isinstance(runs, list) else [runs]
+    if listener and len(several) > 1:
+        listener.all_done(several, out)
+    if listener and options["qgis"]:
+        listener.project(Path(out) if len(several) > 1 else several[0].path)
+    return several

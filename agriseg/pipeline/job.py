@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import rasterio
 
 from agriseg._version import __version__
@@ -26,13 +25,20 @@ from agriseg.models import (
     numerics_of,
     streams_for,
 )
+from agriseg.pipeline.fields import fields_asked
+from agriseg.pipeline.folder import (
+    MEMORY_BYTES_FOR_POLYGONS,
+    changed,
+    large_polygons,
+    refuse_overwriting,
+    replaced,
+)
 from agriseg.raster import Scene, describe_scene
-from agriseg.raster.remote import is_remote
 from agriseg.raster.source import inspect
 from agriseg.runs.folder import RunFolder
-from agriseg.runs.key import digest, files_of, pixel_facts, scene_facts
+from agriseg.runs.key import digest, pixel_facts, scene_facts
 from agriseg.runs.ledger import Ledger
-from agriseg.runs.record import Run, read_outputs, read_run
+from agriseg.runs.record import Run, read_run
 from agriseg.tiling import ChipGrid, Plan
 from agriseg.vector.parallel import BYTES_PER_PIXEL, threads_for
 from agriseg.vector.segments import PolygonOptions
@@ -46,8 +52,10 @@ _POLYGONS_FORMAT = 1
 # Compressed class and confidence maps take well under a byte a pixel; twice, for rows and COGs.
 _DISK_BYTES_PER_PLANE = 0.6
 # Borders and segments.gpkg in a map of plants a few dm wide; smoother maps need less.
-_DISK_BYTES_FOR_POLYGONS, _MEMORY_BYTES_FOR_POLYGONS = 2.5, 6
+_DISK_BYTES_FOR_POLYGONS = 2.5
 _DISK_FLOOR = 4 << 20
+# Values of the indices in crop, of which quantiles are taken: of 2^27 at most.
+_MEMORY_BYTES_FOR_FIELDS, _MEMORY_FOR_FIELDS = 40, 3 << 30
 _CACHE_FOR_TILES, _CACHE_FOR_STRIPS = 128 << 20, 1 << 30
 
 
@@ -67,6 +75,10 @@ class SegmentOptions:
         polygons: Also write segments.gpkg.
         min_area_m2: Smaller regions go to a neighbour, as in `agriseg.vectorize`.
         simplify_m: How far the polygons' borders may move, as in `agriseg.vectorize`.
+        fields: Also write fields.gpkg and zones.gpkg, as `agriseg.field_health` does: of fields
+            that are found on the map, or of the outlines in this vector file.
+        id_col, name_col: Columns of that file that tell the fields apart, and name them.
+        inset_m: Leave out so many metres along the edge of each field.
     """
 
     chip: int | None = None
@@ -79,6 +91,10 @@ class SegmentOptions:
     polygons: bool = True
     min_area_m2: float | None = None
     simplify_m: float | None = None
+    fields: bool | str | Path = True
+    id_col: str | None = None
+    name_col: str | None = None
+    inset_m: float = 0.0
 
     def __post_init__(self) -> None:
         PolygonOptions(self.min_area_m2, self.simplify_m)  # refuses what makes no sense
@@ -190,7 +206,10 @@ class Job:
         if self.options.polygons:
             memory += BYTES_PER_PIXEL * grid.size * grid.width * threads_for(grid.size * grid.width)
             # After the prediction, so not on top of it.
-            memory = max(memory, int(grid.height * grid.width * _MEMORY_BYTES_FOR_POLYGONS))
+            memory = max(memory, int(grid.height * grid.width * MEMORY_BYTES_FOR_POLYGONS))
+        if self.options.fields is not False:
+            held = int(grid.height * grid.width * _MEMORY_BYTES_FOR_FIELDS)
+            memory = max(memory, min(held, _MEMORY_FOR_FIELDS))
         pixels = grid.height * grid.width
         disk = _DISK_FLOOR + int(pixels * planes * _DISK_BYTES_PER_PLANE)
         if self.options.polygons:
@@ -246,10 +265,11 @@ def prepare(
     )
     asked = options.polygon_options
     polygons = [*asked.in_pixels(scene.geobox)] if options.polygons else None
-    key = digest({"rasters": raster_key, "format": _POLYGONS_FORMAT, "polygons": polygons})
+    vectors = {"format": _POLYGONS_FORMAT, "polygons": polygons, "fields": fields_asked(options)}
+    key = digest({"rasters": raster_key, **vectors})
     plan = Plan.even(grid, options.swaths)
     run_folder = RunFolder(folder)
-    _refuse_overwriting(facts, run_folder)
+    refuse_overwriting(facts, run_folder)
     return Job(
         scene=scene,
         predictor=predictor,
@@ -264,9 +284,9 @@ def prepare(
         notes=notes,
         warnings=(
             *describe_scene(scene).warnings,
-            *_replaced(facts, run_folder),
-            *_changed(run_folder),
-            *(_large_polygons(grid) if options.polygons else ()),
+            *replaced(facts, run_folder),
+            *changed(run_folder),
+            *(large_polygons(grid) if options.polygons else ()),
         ),
     )
 
@@ -280,55 +300,6 @@ def _check_about(predictor: Predictor) -> None:
             f"about() of the model {predictor.card.name!r} cannot be written as JSON ({error}); "
             "give plain texts, numbers, lists and dicts"
         ) from error
-
-
-def _refuse_overwriting(facts: Mapping[str, Any], folder: RunFolder) -> None:
-    """Refuse a folder in which a result would take the place of an input."""
-    outputs = {path.resolve() for path in folder.outputs}
-    for path in facts["files"]:
-        if is_remote(path):
-            continue
-        for name in (path, *files_of(path)):
-            if Path(name).resolve() in outputs:
-                raise OutputError(
-                    f"{name} is an input and would be overwritten by the result of the same name; "
-                    "give another folder with -o, or another --name"
-                )
-
-
-def _replaced(facts: Mapping[str, Any], folder: RunFolder) -> list[str]:
-    """A word where the folder holds the map of something else."""
-    try:
-        files = read_run(folder.path).record["scene"]["files"]
-    except (InputError, KeyError, TypeError):
-        return []
-    theirs, ours = ({Path(name).resolve() for name in each} for each in (files, facts["files"]))
-    if theirs == ours:
-        return []
-    return [f"{folder.path} holds the map of {', '.join(sorted(files))}, which is replaced"]
-
-
-def _large_polygons(grid: ChipGrid) -> list[str]:
-    """A word where polygons may not fit into memory, though the rasters stream."""
-    needed = grid.height * grid.width * _MEMORY_BYTES_FOR_POLYGONS
-    there = psutil.virtual_memory().total
-    if needed < there:
-        return []
-    return [
-        f"polygons may need {needed / 1e9:.0f} GB of memory, this machine has {there / 1e9:.0f}; "
-        "with --no-polygons the rasters need little, and a run that stopped goes on with it"
-    ]
-
-
-def _changed(folder: RunFolder) -> list[str]:
-    """A word where somebody worked on the polygons of an earlier run."""
-    size = read_outputs(folder).get(folder.segments.name)
-    if size is None or not folder.segments.exists() or folder.segments.stat().st_size == size:
-        return []
-    return [
-        f"{folder.segments} was changed since it was made; the change will be lost; "
-        "keep a copy under another name"
-    ]
 
 
 def reserve(jobs: Sequence[Job]) -> None:
@@ -383,6 +354,10 @@ def chip_grid(scene: Scene, predictor: Predictor, options: SegmentOptions) -> Ch
     return ChipGrid(box.height, box.width, size, overlap)
 
 
+def _plain(given: bool | str | Path) -> bool | str:
+    return given if isinstance(given, bool) else str(given)
+
+
 def _identity(predictor: Predictor) -> str:
     """What tells this predictor from others.
 
@@ -430,6 +405,10 @@ def describe(job: Job) -> dict[str, Any]:
             "polygons": job.options.polygons,
             "min_area_m2": job.options.min_area_m2,
             "simplify_m": job.options.simplify_m,
+            "fields": _plain(job.options.fields),
+            "id_col": job.options.id_col,
+            "name_col": job.options.name_col,
+            "inset_m": job.options.inset_m,
         },
         "notes": list(job.notes),
         "warnings": list(job.warnings),

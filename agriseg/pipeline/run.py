@@ -18,6 +18,7 @@ from agriseg.errors import InputError, OutputError
 from agriseg.legend import NODATA, Legend
 from agriseg.machine import peak_bytes
 from agriseg.models import batch_of, make_ready, streams_for
+from agriseg.pipeline.fields import find_and_write
 from agriseg.pipeline.job import Job, describe
 from agriseg.pipeline.polygons import write_segments
 from agriseg.pipeline.swath import OnRow, run_swath
@@ -26,6 +27,7 @@ from agriseg.raster.scene import FACTS
 from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
+from agriseg.runs.folder import VECTORS
 from agriseg.runs.key import scene_facts
 from agriseg.runs.record import read_outputs, write_record
 from agriseg.threads import in_threads
@@ -199,13 +201,19 @@ def put_together(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str
             "unreadable": job.ledger.unreadable(),
             "seconds": {"assemble": round(time.time() - started, 3)},
         }
-    if not job.options.polygons:
-        return found
-    started, path = time.time(), job.folder.segments
-    found["segments"] = write_segments(job, strips)
-    outputs = {**found["outputs"], path.name: path.stat().st_size}
-    seconds = {**found["seconds"], "polygons": round(time.time() - started, 3)}
-    return found | {"outputs": outputs, "seconds": seconds}
+    took, made = dict(found["seconds"]), []
+    if job.options.polygons:
+        started = time.time()
+        found["segments"] = write_segments(job, strips)
+        made.append(job.folder.segments)
+        took["polygons"] = round(time.time() - started, 3)
+    if job.options.fields is not False:
+        started = time.time()
+        found["fields"], paths = find_and_write(job)
+        made += paths
+        took["fields"] = round(time.time() - started, 3)
+    sizes = {path.name: path.stat().st_size for path in made}
+    return found | {"outputs": {**found["outputs"], **sizes}, "seconds": took}
 
 
 def end(job: Job, begun: Begun, found: Mapping[str, Any]) -> Run:
@@ -248,11 +256,11 @@ def _without_polygons(job: Job, record: Mapping[str, Any]) -> dict[str, Any]:
     Else a run that is stopped in between would leave polygons of the new options, and a record of
     the old ones: files of equal size are not told apart.
     """
-    outputs = dict(record["outputs"])
-    _drop_polygons(job, outputs)
-    outputs.pop(job.folder.segments.name, None)
-    seconds = {name: took for name, took in record["seconds"].items() if name != "polygons"}
-    kept = {name: value for name, value in record.items() if name not in ("key", "segments")}
+    _drop_polygons(job, record["outputs"])
+    outputs = {name: size for name, size in record["outputs"].items() if name not in VECTORS}
+    stages, facts = {"polygons", "fields"}, {"key", "segments", "fields"}
+    seconds = {name: took for name, took in record["seconds"].items() if name not in stages}
+    kept = {name: value for name, value in record.items() if name not in facts}
     found = kept | {"outputs": outputs, "seconds": seconds}
     write_record(job.folder, found)
     return found
@@ -260,8 +268,9 @@ def _without_polygons(job: Job, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _drop_polygons(job: Job, outputs: Container[str]) -> None:
     """Remove an earlier run's polygons while it is known that they are its; never another file."""
-    if job.folder.segments.name in outputs:
-        job.folder.segments.unlink(missing_ok=True)
+    for name in VECTORS:
+        if name in outputs:
+            (job.folder.path / name).unlink(missing_ok=True)
 
 
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")

@@ -45,6 +45,10 @@ class SegmentKeywords(SceneOptions, LoadOptions, total=False):
     polygons: bool
     min_area_m2: float | None
     simplify_m: float | None
+    fields: bool | str | Path
+    id_col: str | None
+    name_col: str | None
+    inset_m: float
 
 
 def chosen_model(model: str | Path | Predictor | None) -> str | Path | Predictor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from agriseg.errors import BatchError, OptionError, said_by
+from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
 from agriseg.machine import memory_bytes
 from agriseg.models import BASELINE, ModelReference, PackedModel, Predictor
 from agriseg.pipeline import (
@@ -21,7 +23,15 @@ from agriseg.pipeline import (
     run_here,
     run_jobs,
 )
-from agriseg.runs import Run
+from agriseg.publish import (
+    PROJECT_FILE,
+    REPORT_FILE,
+    write_item,
+    write_project,
+    write_quicklook,
+    write_report,
+)
+from agriseg.runs import Run, read_run
 from agriseg.runs.batch import BATCH_FILE, Batch
 from agriseg.workflow.jobs import Given, SegmentKeywords, chosen_model, jobs_for
 
@@ -29,6 +39,8 @@ if TYPE_CHECKING:
     from agriseg.pipeline.cluster import DaskPool
 
 __all__ = ["segment"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def segment(
@@ -40,9 +52,11 @@ def segment(
     scheduler: str | None = None,
     memory_limit_gb: float | None = None,
     listener: Watcher | None = None,
+    qgis: bool = True,
+    report: bool = False,
     **options: Unpack[SegmentKeywords],
 ) -> Run | list[Run]:
-    """Turn scenes into georeferenced class and confidence rasters, and polygons.
+    """Turn scenes into georeferenced class and confidence rasters, polygons and fields.
 
     Each scene streams through memory, whatever its size. A run that was stopped goes on where it
     stopped when it is started again in the same way; a finished one is recognised.
@@ -64,13 +78,16 @@ def segment(
         memory_limit_gb: What this process and workers on this machine may take together; by
             default the machine's memory. There are fewer workers where these would take more.
         listener: Hears of progress.
+        qgis: Also write result.qgz, and styles for each file; of many scenes one more in `out`.
+        report: Also write report.html, quicklook.png and item.json (STAC) for each scene.
         **options: How to read the scenes: `bands, sensor, scale, offset, nodata, masks,
             mask_grow_m, about, name` as in `open_scene`. Which part: `bounds` (left, bottom,
             right, top in the scene's CRS), `cutline` (a vector file), `gsd_m` (metres a pixel).
             How to predict: `engine, device, precision, batch, threads, tta, trust` as in
             `load_model`.
             How to segment: `chip, overlap, swaths, probabilities, skip_unreadable, ignore_gsd,
-            resume, polygons, min_area_m2, simplify_m` as in `agriseg.pipeline.SegmentOptions`.
+            resume, polygons, min_area_m2, simplify_m, fields, id_col, name_col, inset_m` as in
+            `agriseg.pipeline.SegmentOptions`; `fields` is also a file with your own outlines.
 
     Returns:
         The run, or a list of runs where many scenes may be meant.
@@ -96,9 +113,8 @@ def segment(
         else:
             watcher.plan(len(jobs), pool.workers, pool.dashboard)
             done = run_jobs(_sent(order, model, options), pool, watcher)
-        found = _noted(done, batch)
-    # They end in any order, and are given back in that of the scenes.
-    runs = [found[name] for name in map(_name, jobs)]
+        found = _noted(done, batch, qgis, report)
+    runs = [found[name] for name in map(_name, jobs)]  # they ended in any order
     good = [run for run in runs if isinstance(run, Run)]
     failed = {run.name: run.error for run in runs if isinstance(run, Failed)}
     if failed and not many:
@@ -108,12 +124,18 @@ def segment(
     return good if many else good[0]
 
 
-def _noted(done: Iterable[Run | Failed], batch: Batch | None) -> dict[str, Run | Failed]:
+def _noted(
+    done: Iterable[Run | Failed], batch: Batch | None, qgis: bool, report: bool
+) -> dict[str, Run | Failed]:
     """What became of each scene, by its name; entered in batch.json, and at last in index.gpkg."""
     found: dict[str, Run | Failed] = {}
     try:
         for one in done:
             name = one.path.name if isinstance(one, Run) else one.name
+            if isinstance(one, Run) and qgis and batch is None:
+                one = _with_project(one)
+            if isinstance(one, Run) and report:
+                _report_on(one)
             found[name] = one
             if batch is not None:
                 batch.take(name, one if isinstance(one, Run) else one.error)
@@ -122,7 +144,40 @@ def _noted(done: Iterable[Run | Failed], batch: Batch | None) -> dict[str, Run |
             batch.write()
     if batch is not None:
         batch.write_index()
+        if qgis and any(isinstance(one, Run) for one in found.values()):
+            _project_of_all(batch.folder)
     return found
+
+
+def _with_project(run: Run) -> Run:
+    """The run with its QGIS project; a map is not lost because that cannot be written."""
+    if run.resumed and (run.path / PROJECT_FILE).exists():
+        return run
+    try:
+        write_project(run)
+    except AgrisegError as error:
+        _LOG.warning("no QGIS project: %s", error)
+        return run
+    return replace(read_run(run.path), resumed=run.resumed)
+
+
+def _report_on(run: Run) -> None:
+    """Pages and pictures of a run, unless they are there."""
+    if run.resumed and (run.path / REPORT_FILE).exists():
+        return
+    try:
+        write_quicklook(run)
+        write_report(run)
+        write_item(run)  # the last: it lists the others
+    except AgrisegError as error:
+        _LOG.warning("no report: %s", error)
+
+
+def _project_of_all(folder: Path) -> None:
+    try:
+        write_project(folder)
+    except AgrisegError as error:
+        _LOG.warning("no QGIS project of all scenes: %s", error)
 
 
 def _name(job: Job | Failed) -> str:

@@ -117,7 +117,9 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def test_any_order_of_any_tasks_gives_the_same_bytes(
     rasters: list[Path], tmp_path: Path, seed: int
 ) -> None:
-    agriseg.segment(rasters, tmp_path / "plain", model=Smooth(), bands="red", chip=16, overlap=4)
+    agriseg.segment(
+        rasters, tmp_path / "plain", model=Smooth(), bands="red", chip=16, overlap=4, qgis=False
+    )
     pool, heard = Shuffled(seed), Heard()
     found = list(run_jobs(iter(jobs_of(rasters, tmp_path / "pool")), pool, heard))
     assert all(isinstance(run, Run) for run in found)

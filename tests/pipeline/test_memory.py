@@ -20,7 +20,8 @@ RUN = """
 import sys
 import agriseg
 from agriseg.machine import peak_bytes
-agriseg.segment(sys.argv[1], sys.argv[2], model=sys.argv[3], polygons=sys.argv[4] == "polygons")
+how = {"polygons": sys.argv[4] == "polygons", "fields": False, "qgis": False}
+agriseg.segment(sys.argv[1], sys.argv[2], model=sys.argv[3], **how)
 print(peak_bytes())
 """
 

@@ -104,7 +104,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     data[:, 30:50, :40] = np.nan
     data[:, 60:64] = np.nan
     path = write_raster(folder / "scene.tif", data, descriptions=["red"])
-    agriseg.segment(path, folder / "plain", model=Smooth(), probabilities=True)
+    agriseg.segment(path, folder / "plain", model=Smooth(), probabilities=True, qgis=False)
     return path, result_bytes(folder / "plain" / "scene")
 
 
@@ -113,7 +113,7 @@ def test_any_number_of_swaths_gives_the_same_bytes(
     tmp_path: Path, reference: tuple[Path, dict[str, bytes]], swaths: int
 ) -> None:
     path, expected = reference
-    agriseg.segment(path, tmp_path, model=Smooth(), swaths=swaths, probabilities=True)
+    agriseg.segment(path, tmp_path, model=Smooth(), swaths=swaths, probabilities=True, qgis=False)
     assert result_bytes(tmp_path / "scene") == expected
 
 
@@ -135,7 +135,7 @@ def test_any_batch_gives_the_same_bytes(
     tmp_path: Path, reference: tuple[Path, dict[str, bytes]], batch: int
 ) -> None:
     path, expected = reference
-    agriseg.segment(path, tmp_path, model=Smooth(batch=batch), probabilities=True)
+    agriseg.segment(path, tmp_path, model=Smooth(batch=batch), probabilities=True, qgis=False)
     assert result_bytes(tmp_path / "scene") == expected
 
 

@@ -130,13 +130,15 @@ class Greedy(Smooth):
 
 
 def test_a_worker_that_takes_all_memory_is_ended_and_the_rest_goes_on(
-    scene: Path, plain: dict[str, bytes], tmp_path: Path
+    scene: Path, tmp_path: Path
 ) -> None:
+    agriseg.segment(scene, tmp_path / "plain", model=Smooth(), qgis=False, **OPTIONS)
+    plain = bytes_of(tmp_path / "plain")
     jobs = []
     for name, model in (("greedy", Greedy()), ("scene", Smooth())):
         opened = agriseg.open_scene(scene, bands="red", name=name)
         options = SegmentOptions(chip=OPTIONS["chip"], overlap=OPTIONS["overlap"])
-        job: Job = prepare(opened, model, tmp_path / name, options)
+        job: Job = prepare(opened, model, tmp_path / "out" / name, options)
         job.folder.prepare()
         jobs.append((job, PackedModel.of(model)))
     with local_workers(1, memory=2_000_000_000) as pool:
@@ -148,5 +150,6 @@ def test_a_worker_that_takes_all_memory_is_ended_and_the_rest_goes_on(
     assert isinstance(greedy, Failed)
     assert isinstance(greedy.error, WorkerError)
     assert "perhaps for want of memory" in str(greedy.error)
-    assert {name: data for name, data in bytes_of(tmp_path).items() if "scene/" in name} == plain
+    found_bytes = bytes_of(tmp_path / "out")
+    assert {name: data for name, data in found_bytes.items() if "scene/" in name} == plain
     assert len(plain) == len(NAMES)
