@@ -52,7 +52,9 @@ def make_run(
         folder / f"{name}.tif", image, crs=crs, transform=transform, descriptions=BANDS
     )
     model = Identity(identity_card(legend=legend))
-    run = agriseg.segment(str(path), out, model=model, fields=False, qgis=False, **options)
+    run = agriseg.segment(
+        str(path), out, model=model, **{"fields": False, "qgis": False, **options}
+    )
     assert isinstance(run, Run)
     return run
 

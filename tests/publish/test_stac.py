@@ -56,9 +56,9 @@ def test_an_item_is_read_by_pystac_and_leads_to_its_files(tmp_path: Path) -> Non
         assert item.assets["confidence"].extra_fields["raster:scale"] == dataset.scales[0]
     found = ClassificationExtension.ext(item.assets["classes"]).classes or []
     assert [(one.value, one.name, one.color_hint) for one in found] == [
-        (0, "Boden_nackt", "966F4A"),
-        (1, "Rube", "388E3C"),
-        (2, "rube", "D81B60"),
+        (0, "Boden_nackt", "C8A882"),
+        (1, "Rube", "1B6E2B"),
+        (2, "rube", "D81B9A"),
     ]
     assert [one.description for one in found] == list(HARD.names)
 
