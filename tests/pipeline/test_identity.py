@@ -29,12 +29,17 @@ from tests.support import (
 
 LONLAT = CRS.from_epsg(4326)
 
+# The map is looked at, and nothing that is made of it.
+_BARE = {"fields": False, "qgis": False}
+
 
 def run_identity(
     tmp_path: Path, data: np.ndarray, predictor: Identity, raster: dict[str, Any], **options: Any
 ) -> np.ndarray:
     path = write_raster(tmp_path / "scene.tif", data, descriptions=["red"], **raster)
-    run = agriseg.segment(path, tmp_path / "out", model=predictor, resume=False, **options)
+    run = agriseg.segment(
+        path, tmp_path / "out", model=predictor, resume=False, **(_BARE | options)
+    )
     assert isinstance(run, agriseg.Run)
     with rasterio.open(path) as given_raster, rasterio.open(run.classes) as made:
         assert made.transform == given_raster.transform

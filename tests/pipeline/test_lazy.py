@@ -61,7 +61,7 @@ def segmented(
 ) -> dict[str, np.ndarray]:
     """The bytes of the rasters that `segment` writes."""
     options = {"polygons": False, "resume": False, **options}
-    run = agriseg.segment(scene, folder / "out", model=model, **options)
+    run = agriseg.segment(scene, folder / "out", model=model, fields=False, qgis=False, **options)
     assert isinstance(run, agriseg.Run)
     found = {}
     for name in ("classes", "confidence", "probabilities"):

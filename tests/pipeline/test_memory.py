@@ -95,14 +95,15 @@ def test_four_times_the_raster_takes_the_same_memory(
 ) -> None:
     """Four times as high, that is. Slow: 4 and 18 megapixels, each in a process of its own.
 
-    GDAL's cache of blocks fills up meanwhile; 13.5 Mpixel kept in float32 would take 54 MB a band.
+    GDAL's cache of blocks fills up meanwhile; 13.5 Mpixel kept in float32 would take 54 MB a band,
+    and there are three.
     """
     model = str(network) if kind == "network" else kind
     small = peak_megabytes(write_large(tmp_path / "small.tif", 1500, 3000), tmp_path / "out", model)
     large = peak_megabytes(
         write_large(tmp_path / "large.tif", 1500, 12000), tmp_path / "out", model
     )
-    assert large < small + 100, f"{small:.0f} MB became {large:.0f} MB"
+    assert large < small + 140, f"{small:.0f} MB became {large:.0f} MB"
     assert large < 2000
 
 

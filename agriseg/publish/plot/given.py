@@ -182,7 +182,7 @@ def table_of(what: Run | PathLike | gpd.GeoDataFrame, name: str) -> gpd.GeoDataF
         )
     try:
         # The style that lies beside the table is a table, too.
-        layer = name if path.suffix.lower() == ".gpkg" and _has_layer(path, name) else None
+        layer = _layer(path, name) if path.suffix.lower() == ".gpkg" else None
         frame = (
             geopandas.read_file(path) if layer is None else geopandas.read_file(path, layer=layer)
         )
@@ -194,10 +194,12 @@ def table_of(what: Run | PathLike | gpd.GeoDataFrame, name: str) -> gpd.GeoDataF
     return frame
 
 
-def _has_layer(path: Path, name: str) -> bool:
+def _layer(path: Path, name: str) -> str:
+    """The layer of that name, else the first: the styles for QGIS are a layer too."""
     import pyogrio
 
-    return name in pyogrio.list_layers(path)[:, 0]
+    names: list[str] = pyogrio.list_layers(path)[:, 0].tolist()
+    return name if name in names else names[0]
 
 
 def column_of(frame: gpd.GeoDataFrame, column: str) -> str:
