@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agriseg.errors import InputError
 from agriseg.farm.change import Side, Sums
-from agriseg.farm.run_fields import FIELDS_FILE, outlines_from, read_run_fields
+from agriseg.farm.run_fields import outlines_from, read_run_fields
 from agriseg.fields.dates.overlay import outline
 from agriseg.geobox import GeoBox
 from agriseg.runs import Run
@@ -60,8 +60,8 @@ def compared_outlines(
         frame = outlines_from(fields)
     else:
         for run in runs:
-            if (run.path / FIELDS_FILE).is_file():
-                frame, where = read_run_fields(run), str(run.path / FIELDS_FILE)
+            if run.folder.fields.is_file():
+                frame, where = read_run_fields(run), str(run.folder.fields)
                 break
     if frame is None:
         return Outlines((WHOLE,), ("",), np.array([whole, whole], dtype=object))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from agriseg.errors import InputError, OutputError
 from agriseg.farm.field_files import check_field_file, write_fields
 from agriseg.farm.map_health import FieldMap, FieldOptions, FieldTables, map_health
-from agriseg.farm.run_fields import FIELDS_FILE, ZONES_FILE, ZONES_LAYER
+from agriseg.farm.run_fields import ZONES_LAYER
 from agriseg.farm.scene_of import grid_of, scene_of
 from agriseg.fields.numbers.statistics import PixelChoice
 from agriseg.raster import Scene
@@ -115,7 +115,7 @@ def _put(run: Run, tables: FieldTables, files: Sequence[Path], csv_sep: str) -> 
         write_fields(tables.fields, path, csv_sep=csv_sep)
     if not files:
         return
-    path = run.path / ZONES_FILE
+    path = run.folder.zones
     if tables.zones is None:
         path.unlink(missing_ok=True)
     else:
@@ -129,7 +129,7 @@ def _files(
     grid = _grid(run)
     if out is False:
         return []
-    files = [run.path / FIELDS_FILE]
+    files = [run.folder.fields]
     if out is not None and Path(out).resolve() != files[0].resolve():
         files.append(Path(out))
         kept = [*run.folder.outputs, *([fields] if isinstance(fields, str | os.PathLike) else [])]

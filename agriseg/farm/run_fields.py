@@ -11,12 +11,10 @@ from agriseg.runs import Run
 if TYPE_CHECKING:
     import geopandas as gpd
 
-__all__ = ["FIELDS_FILE", "FIELDS_LAYER", "outlines_from", "read_run_fields", "spare"]
+__all__ = ["FIELDS_LAYER", "ZONES_LAYER", "outlines_from", "read_run_fields", "spare"]
 
-FIELDS_FILE, FIELDS_LAYER = "fields.gpkg", "fields"
-"""Where a run keeps its fields."""
-ZONES_FILE, ZONES_LAYER = "zones.gpkg", "zones"
-"""Where a run keeps the zones of its fields."""
+FIELDS_LAYER, ZONES_LAYER = "fields", "zones"
+"""The layers in fields.gpkg and zones.gpkg of a run."""
 
 
 def read_run_fields(run: Run) -> gpd.GeoDataFrame:
@@ -27,10 +25,10 @@ def read_run_fields(run: Run) -> gpd.GeoDataFrame:
     """
     import geopandas
 
-    path = run.path / FIELDS_FILE
+    path = run.folder.fields
     if not path.is_file():
         raise InputError(
-            f"{run.path} has no {FIELDS_FILE}, the fields with their numbers; make it first: "
+            f"{run.path} has no {path.name}, the fields with their numbers; make it first: "
             f'agriseg health "{run.path}"'
         )
     try:

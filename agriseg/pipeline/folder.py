@@ -65,8 +65,18 @@ def large_polygons(grid: ChipGrid) -> list[str]:
     ]
 
 
-def changed(folder: RunFolder) -> list[str]:
-    """A word for each file where somebody worked on the polygons of an earlier run."""
+def changed(folder: RunFolder, kept: str | None) -> list[str]:
+    """A word for each file where somebody worked on the polygons of an earlier run.
+
+    Args:
+        folder: Where they are.
+        kept: The key of the run that would be kept as it is, if it is the one that is there.
+    """
+    try:
+        if kept is not None and read_run(folder.path).record.get("key") == kept:
+            return []
+    except InputError:
+        pass
     sizes = read_outputs(folder)
     paths = [folder.path / name for name in VECTORS if name in sizes]
     return [

@@ -285,7 +285,7 @@ def prepare(
         warnings=(
             *describe_scene(scene).warnings,
             *replaced(facts, run_folder),
-            *changed(run_folder),
+            *changed(run_folder, key if options.resume else None),
             *(large_polygons(grid) if options.polygons else ()),
         ),
     )

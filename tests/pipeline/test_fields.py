@@ -13,6 +13,7 @@ from affine import Affine
 
 import agriseg
 from agriseg.errors import InputError
+from agriseg.pipeline import Job, SilentWatcher
 from tests.support import UTM, Identity, result_bytes, write_raster
 
 GRID = Affine(0.1, 0, 360000, 0, -0.1, 5350000)
@@ -32,6 +33,16 @@ def scene(tmp_path: Path) -> Path:
     return write_raster(
         path, np.stack([red, nir]), crs=UTM, transform=GRID, descriptions=["red", "nir"]
     )
+
+
+class Warnings(SilentWatcher):
+    """Keeps what a user is warned of."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def begin(self, job: Job) -> None:
+        self.said += job.warnings
 
 
 def run_of(scene: Path, out: Path, **options: Any) -> agriseg.Run:
@@ -136,5 +147,9 @@ def test_fields_that_a_person_edited_do_not_make_a_run_unfinished(
 ) -> None:
     run = run_of(scene, tmp_path / "out")
     agriseg.field_health(run, indices=())
-    assert run_of(scene, tmp_path / "out").resumed
+    heard = Warnings()
+    assert run_of(scene, tmp_path / "out", listener=heard).resumed
+    assert not any("will be lost" in said for said in heard.said)
     assert "ndvi_mean" not in table(run.fields, "fields")
+    run_of(scene, tmp_path / "out", listener=heard, resume=False)
+    assert any("fields.gpkg was changed" in said for said in heard.said)

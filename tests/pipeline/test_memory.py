@@ -103,7 +103,9 @@ def test_four_times_the_raster_takes_the_same_memory(
     large = peak_megabytes(
         write_large(tmp_path / "large.tif", 1500, 12000), tmp_path / "out", model
     )
-    assert large < small + 140, f"{small:.0f} MB became {large:.0f} MB"
+    if large >= small + 100:  # memory that is kept is kept each time, noise of the allocator is not
+        large = peak_megabytes(tmp_path / "large.tif", tmp_path / "again", model)
+    assert large < small + 100, f"{small:.0f} MB became {large:.0f} MB"
     assert large < 2000
 
 
