@@ -77,13 +77,26 @@ class ModelConfig(_Strict):
         init: "none"; "imagenet", which downloads; the name of torchgeo's weights; or the name of a
             shipped model or a file: a model of agriseg's, which is trained further, or weights of
             its encoder. A path starts where those of data do.
+        keep: How much of a model in `init` stays: 1 goes on from it as it is, for fields much like
+            those it knows; 0.7 mixes its weights with fresh ones, which learns better what is new
+            to it.
         radiometry: "reflectance", or "any" where the scale of pixels does not matter.
     """
 
     architecture: str | None = None
     options: dict[str, Any] | None = None
     init: str = "none"
+    keep: Share = 1.0
     radiometry: Literal["reflectance", "any"] = "reflectance"
+
+    @model_validator(mode="after")
+    def _has_something_to_keep(self) -> ModelConfig:
+        if self.keep < 1 and self.init in ("none", "imagenet"):
+            raise ValueError(
+                f"keep is {self.keep:g}, but init is {self.init!r}; it says how much stays of a "
+                "model of agriseg's, such as init: crop-weed"
+            )
+        return self
 
 
 class ChipConfig(_Strict):

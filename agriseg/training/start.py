@@ -64,7 +64,7 @@ def first_task(plan: Plan, card: ModelCard, *, trust: bool) -> tuple[Task, str]:
     config = plan.config
     pl.seed_everything(config.learn.seed, verbose=False)
     network = build_network(card, trust=trust)
-    start = start_weights(network, card, config.model.init, plan.base)
+    start = start_weights(network, card, config.model.init, plan.base, config.model.keep)
     normalise = Normalise(torch.from_numpy(card.means), torch.from_numpy(card.stds))
     optional = torch.tensor([not band.required for band in card.bands])
     size = config.chips.size

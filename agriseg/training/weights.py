@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agriseg.bands import SENSORS
 from agriseg.errors import ModelError, OptionError, said_by
 from agriseg.models import ModelCard, read_card, read_weights, shipped_models
+from agriseg.training.mixing import mix_with
 
 __all__ = ["base_card", "init_file", "start_weights"]
 
@@ -73,7 +74,9 @@ def _file(init: str, base: Path) -> Path:
     return Path(os.path.normpath(base / os.path.expanduser(init)))
 
 
-def start_weights(network: nn.Module, card: ModelCard, init: str, base: Path = Path()) -> str:
+def start_weights(
+    network: nn.Module, card: ModelCard, init: str, base: Path = Path(), keep: float = 1.0
+) -> str:
     """Give `network` the weights that it starts from.
 
     Args:
@@ -81,6 +84,7 @@ def start_weights(network: nn.Module, card: ModelCard, init: str, base: Path = P
         card: Of the model to be.
         init: See `ModelConfig`.
         base: The folder that a file in it is relative to.
+        keep: How much of a model of agriseg's stays, as in `ModelConfig`.
 
     Returns:
         What was done, for a person.
@@ -93,7 +97,17 @@ def start_weights(network: nn.Module, card: ModelCard, init: str, base: Path = P
     known = base_card(init, base)
     path = init_file(init, base)
     if known is not None:
-        return _from_model(network, card, known, read_weights(path or init, known))
+        fresh = {name: value.clone() for name, value in network.state_dict().items()}
+        said = _from_model(network, card, known, read_weights(path or init, known))
+        if keep < 1:
+            mix_with(network, fresh, keep)
+            said += f"; {keep:.0%} of them are kept, beside fresh ones"
+        return said
+    if keep < 1:
+        raise OptionError(
+            f"keep is {keep:g}, but init: {init} is an encoder's weights; it says how much stays "
+            "of a model of agriseg's, such as init: crop-weed; leave it out"
+        )
     # With pairs the network that was asked for stands in another one.
     encoder = getattr(network.network if card.pairs else network, "encoder", None)
     if not isinstance(encoder, nn.Module):

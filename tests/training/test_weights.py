@@ -16,8 +16,9 @@ from agriseg.errors import OptionError
 from agriseg.labels import open_material
 from agriseg.legend import Legend
 from agriseg.models import BandInput, ModelCard, build_network, save_model
+from agriseg.settings import checked
 from agriseg.training.card import draft_card
-from agriseg.training.config import read_config
+from agriseg.training.config import ModelConfig, read_config
 from agriseg.training.weights import base_card, start_weights
 from tests.support import LEGEND
 from tests.training.conftest import TINY
@@ -204,3 +205,40 @@ def test_options_left_out_are_those_of_the_start_or_the_default(
     save_model(folder / "base.safetensors", base, build_network(base).state_dict())
     found = drafted(init="base.safetensors", options={"band_pairs": True})
     assert found == {**TINY, "band_pairs": True}
+
+
+def test_a_part_is_kept_beside_fresh_weights(tmp_path: Path) -> None:
+    card = card_of("red", "green")
+    known, fresh = build_network(card), build_network(card)
+    with torch.no_grad():
+        for value in known.parameters():
+            value.mul_(7)  # grown as in a long training, which is not to count
+        for name, value in known.named_buffers():
+            if "running" in name:
+                value.add_(3)
+    path = save_model(tmp_path / "base.safetensors", card, known.state_dict())
+    mixed, begun = build_network(card), {}
+    mixed.load_state_dict(fresh.state_dict())
+    said = start_weights(mixed, card, str(path), keep=0.25)
+    assert "25%" in said
+    for (name, value), own, old in zip(
+        mixed.named_parameters(), fresh.parameters(), known.parameters(), strict=True
+    ):
+        if value.ndim > 1:
+            begun[name] = value
+            expected = 0.75 * own + 0.25 * old * (own.norm() / old.norm())
+        else:
+            expected = 0.75 * own + 0.25 * old
+        torch.testing.assert_close(value, expected)
+    assert len(begun) > 10
+    for (name, value), own in zip(mixed.named_buffers(), fresh.buffers(), strict=True):
+        torch.testing.assert_close(value, own, msg=name)
+
+
+def test_nothing_is_kept_of_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"keep is 0\.5, but init is 'none'"):
+        checked(ModelConfig, {"keep": 0.5}, "model")
+    path = tmp_path / "enc.safetensors"
+    save_file(torchvision_names(3), path)
+    with pytest.raises(OptionError, match="an encoder's weights"):
+        start_weights(build_network(card_of("red")), card_of("red"), str(path), keep=0.5)
