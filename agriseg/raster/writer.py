@@ -101,16 +101,28 @@ def replacing(path: Path, *, resumes: bool = True) -> Iterator[Path]:
     Raises:
         OutputError: It cannot be written: no room, no permission, no such folder.
     """
-    token = f"{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
-    beside = path.with_name(f".{path.name}.{token}.part")
+    beside = _beside(path)
     try:
-        yield beside
-        os.replace(beside, path)
-    except WRITE_FAULTS as error:
-        raise OutputError(_cannot_write(path, error, resumes)) from error
+        with _told(path, resumes):
+            yield beside
+            os.replace(beside, path)
     finally:
+        # GDAL may have left files of its own beside it.
         for leftover in path.parent.glob(f"{glob.escape(beside.name)}*"):
             leftover.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}.part")
+
+
+@contextlib.contextmanager
+def _told(path: Path, resumes: bool = True) -> Iterator[None]:
+    """Turn what comes of a file that cannot be written into words."""
+    try:
+        yield
+    except WRITE_FAULTS as error:
+        raise OutputError(_cannot_write(path, error, resumes)) from error
 
 
 def sweep_abandoned(path: Path, *, own: bool = False) -> None:
@@ -149,7 +161,8 @@ def write_rows(path: Path, planes: NDArray[np.uint8]) -> None:
     """Write bytes (planes, height, width) as a row file.
 
     The file is made in memory first: its bytes then go to the disk in one write that fails loudly,
-    which GDAL's own closing of a file on a full disk does not.
+    which GDAL's own closing of a file on a full disk does not. Nobody waits for the disk: rows of
+    a run that was stopped are read before it goes on, and those that are not whole made anew.
 
     Raises:
         OutputError: It cannot be written.
@@ -172,20 +185,34 @@ def write_rows(path: Path, planes: NDArray[np.uint8]) -> None:
         with _quiet(), memory.open(**profile) as dataset:
             dataset.write(planes)
         data = memory.read()
-    write_bytes(path, data)
+    write_bytes(path, data, sync=False)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, *, sync: bool = True) -> None:
     """Write a small file in one go, beside its place, and rename it.
+
+    Args:
+        path: Where it goes.
+        data: What is written.
+        sync: Wait until it is on the disk. Else a power cut could leave the name without the bytes,
+            which is for files that are looked through before they count.
 
     Raises:
         OutputError: It cannot be written.
     """
-    with replacing(path) as beside, open(beside, "wb") as file:
-        file.write(data)
-        # Else a power cut could leave the name without the bytes.
-        file.flush()
-        os.fsync(file.fileno())
+    beside = _beside(path)
+    try:
+        with _told(path):
+            with open(beside, "wb") as file:
+                file.write(data)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(beside, path)
+    except BaseException:
+        # Not a search for it: a ledger holds tens of thousands of files.
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def write_cog(

@@ -193,7 +193,8 @@ class Ledger:
         whole = (self.grid.finished_by(row), self._row(row))
         for window, path in (whole, (self.grid.body(row), self._body(row)), *seams):
             if window is not None and _is_there(path) and not _is_there(_traced(path)):
-                write_bytes(_traced(path), pack(_trace(Piece(window, path))))
+                packed = pack(_trace(Piece(window, path)))
+                write_bytes(_traced(path), packed, sync=False)  # it has a checksum
 
     def join_all(self) -> None:
         """Finish all shared rows that a stopped run left with both shares."""
