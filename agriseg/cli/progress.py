@@ -27,6 +27,7 @@ class ConsoleListener:
         self._started = 0.0
         self._fresh_pixels = 0
         self._scenes, self._over = 1, 0
+        self._hectares: float | None = None
         self._said: set[str] = set()
 
     def plan(self, scenes: int, workers: int | None, dashboard: str | None) -> None:
@@ -150,7 +151,10 @@ class ConsoleListener:
 
     def _one_of_many(self, run: Run) -> None:
         self._over += 1
-        area = f"{found}, " if (found := _area([run])) else ""
+        hectares = _hectares(run)
+        if hectares is not None:
+            self._hectares = hectares + (self._hectares or 0.0)
+        area = "" if hectares is None else f"{area_words(hectares * 1e4)}, "
         took = "already there" if run.resumed else _took(run)
         skipped = len(run.record["unreadable"])
         lost = f", [yellow]{count_words(skipped, 'chip')} skipped[/yellow]" if skipped else ""
@@ -160,7 +164,7 @@ class ConsoleListener:
     def all_done(self, runs: Sequence[Run], out: str) -> None:
         """Say what came of many scenes together."""
         self.close()
-        area = f", {found}" if (found := _area(runs)) else ""
+        area = "" if self._hectares is None else f", {area_words(self._hectares * 1e4)}"
         self._say(f"{count_words(len(runs), 'scene')}{area}; {_safe(out)}/batch.json, index.gpkg")
 
     def _number(self) -> str:
@@ -180,11 +184,10 @@ def _shares(run: Run) -> str:
     )
 
 
-def _area(runs: Sequence[Run]) -> str:
-    """What is mapped by runs; nothing where nobody knows how large a pixel is."""
-    areas = [row["area_ha"] for run in runs for row in run.record["classes"]]
-    known = [area for area in areas if area is not None]
-    return area_words(sum(known) * 1e4) if known else ""
+def _hectares(run: Run) -> float | None:
+    """What a run maps; None where nobody knows how large a pixel is."""
+    known = [row["area_ha"] for row in run.record["classes"] if row["area_ha"] is not None]
+    return sum(known) if known else None
 
 
 def _took(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Batch:
     names: Sequence[str]
     keys: Mapping[str, str] = field(default_factory=dict)
     _entries: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
-    _runs: dict[str, Run] = field(default_factory=dict, init=False)
+    _placed: dict[str, tuple[str, shapely.Polygon]] = field(default_factory=dict, init=False)
     _written: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +68,8 @@ class Batch:
 
     def _done(self, name: str, run: Run) -> None:
         record = run.record
-        self._runs[name] = run
+        if outline := _outline(run):
+            self._placed[name] = (sys.intern(record["model"]["name"]), outline)
         self._entries[name].update(
             state="done",
             area_ha=_sum(row["area_ha"] for row in record["classes"]),
@@ -106,8 +108,7 @@ class Batch:
 
     def write_index(self) -> None:
         """Write index.gpkg: the outline of each scene that has a place on the Earth."""
-        rows = [(name, self._runs[name]) for name in self._entries if name in self._runs]
-        placed = [(name, run, outline) for name, run in rows if (outline := _outline(run))]
+        placed = [(name, *self._placed[name]) for name in self._entries if name in self._placed]
         batch = _index_of(placed, self._entries)
         write_polygons(
             self.folder / INDEX_FILE, [batch], rasterio.crs.CRS.from_epsg(4326), layer="index"
@@ -159,7 +160,7 @@ def _along(ring: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]
 
 
 def _index_of(
-    placed: Sequence[tuple[str, Run, shapely.Polygon]], entries: Mapping[str, Mapping[str, Any]]
+    placed: Sequence[tuple[str, str, shapely.Polygon]], entries: Mapping[str, Mapping[str, Any]]
 ) -> PolygonBatch:
     names = [name for name, _, _ in placed]
     classes = dict.fromkeys(name for one in names for name in entries[one]["classes"])
@@ -177,7 +178,7 @@ def _index_of(
     for label in classes:
         columns[f"{label}_ha"] = numbers(entries[name]["classes"].get(label) for name in names)
     columns["seconds"] = numbers(entries[name]["seconds"] for name in names)
-    columns["model"] = text(run.record["model"]["name"] for _, run, _ in placed)
+    columns["model"] = text(model for _, model, _ in placed)
     outlines = np.empty(len(placed), object)
     outlines[:] = [shapely.MultiPolygon([outline]) for _, _, outline in placed]
     return PolygonBatch(outlines, columns)

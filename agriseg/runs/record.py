@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,10 @@ class Run:
     @property
     def path(self) -> Path:
         return self.folder.path
+
+    def put_down(self) -> Run:
+        """The same run, whose record is read from the disk whenever it is asked for."""
+        return replace(self, record=_OnDisk(self.folder.record))
 
     @property
     def classes(self) -> Path:
@@ -99,6 +103,31 @@ class Run:
         from agriseg.runs.page import run_html
 
         return run_html(self)
+
+
+class _OnDisk(Mapping[str, Any]):
+    """The content of run.json, not held in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self._path} cannot be read any more ({error}); run agriseg segment again"
+            ) from error
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
 
 
 def _is_there(folder: RunFolder, name: str, size: int) -> bool:

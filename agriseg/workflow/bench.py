@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Unpack
 
 from agriseg.models import Predictor
-from agriseg.pipeline import Bench, Failed, measure_job
+from agriseg.pipeline import Bench, Failed, measure_job, quiet
 from agriseg.workflow.jobs import Given, SegmentKeywords, jobs_for
 
 __all__ = ["bench"]
@@ -35,10 +36,10 @@ def bench(
     """
     # Nothing will be written: a place that nobody has.
     nowhere = Path(os.devnull).parent / f"agriseg-{uuid.uuid4()}"
-    many, jobs, _ = jobs_for(inputs, nowhere, model, options, "bench")
-    found = []
-    for job in jobs:
-        if isinstance(job, Failed):
-            raise job.error
-        found.append(measure_job(job))
-    return found if many else found[0]
+    jobs, found = jobs_for(inputs, nowhere, model, options, "bench"), []
+    with quiet(), closing(iter(jobs)) as opened:
+        for job in opened:
+            if isinstance(job, Failed):
+                raise job.error
+            found.append(measure_job(job))
+    return found if jobs.are_many else found[0]

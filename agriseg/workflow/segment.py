@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -19,7 +19,7 @@ from agriseg.pipeline import (
     SilentWatcher,
     Watcher,
     probe,
-    reserve,
+    quiet,
     run_here,
     run_jobs,
 )
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["segment"]
 
 _LOG = logging.getLogger(__name__)
+
+# Of more scenes the records stay on the disk until they are asked for: each takes some 20 KB.
+_HELD = 1000
 
 
 def segment(
@@ -97,31 +100,30 @@ def segment(
         BatchError: Some of many scenes failed; it holds the runs of the others, which are done.
     """
     folder = Path(out)
-    many, jobs, keys = jobs_for(inputs, folder, model, options, "segment")
-    reserve([job for job in jobs if isinstance(job, Job)])
+    jobs = jobs_for(inputs, folder, model, options, "segment")
+    jobs.check_room()
     batch = None
-    if len(jobs) > 1 or (many and (folder / BATCH_FILE).exists()):
-        batch = Batch(folder, [_name(job) for job in jobs], keys)
+    if len(jobs) > 1 or (jobs.are_many and (folder / BATCH_FILE).exists()):
+        batch = Batch(folder, jobs.names, jobs.keys)
     watcher = listener or SilentWatcher()
-    # First what is known already, so that it can be mended while the others are segmented.
-    order = sorted(jobs, key=lambda job: isinstance(job, Job))
-    count = _bearable(workers, jobs, memory_limit_gb)
-    with _pool(count, scheduler) as pool:
+    count = _bearable(workers, jobs.first, memory_limit_gb)
+    with quiet(), _pool(count, scheduler) as pool, closing(iter(jobs)) as opened:
         if pool is None:
             watcher.plan(len(jobs), None, None)
-            done = run_here(order, watcher)
+            done = run_here(opened, watcher)
         else:
             watcher.plan(len(jobs), pool.workers, pool.dashboard)
-            done = run_jobs(_sent(order, model, options), pool, watcher)
-        found = _noted(done, batch, qgis, report)
-    runs = [found[name] for name in map(_name, jobs)]  # they ended in any order
+            done = run_jobs(_sent(opened, model, options), pool, watcher)
+        with closing(done):
+            found = _noted(done, batch, qgis, report)
+    runs = [found[name] for name in jobs.names]  # they ended in any order
     good = [run for run in runs if isinstance(run, Run)]
     failed = {run.name: run.error for run in runs if isinstance(run, Failed)}
-    if failed and not many:
+    if failed and not jobs.are_many:
         raise next(iter(failed.values()))
     if failed:
         raise BatchError(_words(failed, len(runs)), good, failed)
-    return good if many else good[0]
+    return good if jobs.are_many else good[0]
 
 
 def _noted(
@@ -136,9 +138,10 @@ def _noted(
                 one = _with_project(one)
             if isinstance(one, Run) and report:
                 _report_on(one)
-            found[name] = one
             if batch is not None:
                 batch.take(name, one if isinstance(one, Run) else one.error)
+                one = one.put_down() if isinstance(one, Run) and len(batch.names) > _HELD else one
+            found[name] = one
     finally:
         if batch is not None:
             batch.write()
@@ -180,10 +183,6 @@ def _project_of_all(folder: Path) -> None:
         _LOG.warning("no QGIS project of all scenes: %s", error)
 
 
-def _name(job: Job | Failed) -> str:
-    return job.folder.path.name if isinstance(job, Job) else job.name
-
-
 def _words(failed: Mapping[str, Exception], scenes: int) -> str:
     name, error = next(iter(failed.items()))
     others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -193,9 +192,7 @@ def _words(failed: Mapping[str, Exception], scenes: int) -> str:
     )
 
 
-def _bearable(
-    workers: int | None, jobs: Sequence[Job | Failed], limit_gb: float | None
-) -> int | None:
+def _bearable(workers: int | None, jobs: Sequence[Job], limit_gb: float | None) -> int | None:
     """As many of the workers as memory bears.
 
     Raises:
@@ -205,11 +202,15 @@ def _bearable(
         return workers
     if limit_gb is not None and not limit_gb > 0:
         raise OptionError(f"--memory-limit {limit_gb:g}: give gigabytes, more than 0")
-    waiting = [job for job in jobs if isinstance(job, Job) and not job.is_finished]
+    waiting = [job for job in jobs if not job.is_finished]
     if not waiting:
         return workers
     largest = max(waiting, key=lambda job: job.estimate().memory_bytes)
-    each = probe(largest).peak_bytes + largest.estimate().memory_bytes
+    from agriseg.pipeline.cluster import threads_each
+
+    # A worker of several threads puts a scene together while it predicts the next.
+    at_once = 2 if workers is not None and threads_each(workers) > 1 else 1
+    each = probe(largest).peak_bytes + at_once * largest.estimate().memory_bytes
     limit = memory_bytes() if limit_gb is None else int(limit_gb * 1e9)
     if limit_gb is not None and limit < each:
         raise OptionError(
@@ -238,17 +239,20 @@ def _pool(workers: int | None, scheduler: str | None) -> Iterator[DaskPool | Non
 
 
 def _sent(
-    jobs: Sequence[Job | Failed],
+    jobs: Iterable[Job | Failed],
     model: str | Path | Predictor | None,
     options: SegmentKeywords,
 ) -> Iterator[tuple[Job, Model] | Failed]:
     """Each job with what a worker gets in place of its predictor."""
     chosen = chosen_model(model)
+    packed: tuple[Predictor, PackedModel] | None = None
     for job in jobs:
         if isinstance(job, Failed):
             yield job
         elif not isinstance(chosen, str | Path) or job.predictor.card.name == BASELINE:
-            yield job, PackedModel.of(job.predictor)
+            if packed is None or packed[0] is not job.predictor:
+                packed = (job.predictor, PackedModel.of(job.predictor))
+            yield job, packed[1]
         else:
             threads, trust = options.get("threads"), options.get("trust", False)
             yield job, ModelReference.to(chosen, job.predictor, threads=threads, trust=trust)
