@@ -130,6 +130,18 @@ class Smooth:
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class WithSetting(Smooth):
+    """`Smooth`, which works only where GDAL is set in one way."""
+
+    setting: tuple[str, str] = ("", "")
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        name, value = self.setting
+        assert rasterio.env.getenv().get(name) == value, f"{name} is not set"
+        return super().__call__(batch)
+
+
 def class_field(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
     """A (1, height, width) raster of class values 0, 1, 2, different everywhere."""
     return np.random.default_rng(seed).integers(0, 3, (1, height, width)).astype(np.float32)

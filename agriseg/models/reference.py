@@ -98,7 +98,7 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class PackedModel:
-    """An object of anybody's, pickled: it travels with each task, and is unpacked once a process.
+    """An object of anybody's, pickled, which is unpacked once a process.
 
     Args:
         card: Its card.
@@ -109,6 +109,9 @@ class PackedModel:
     card: ModelCard
     digest: str
     packed: bytes = field(repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.packed)
 
     @classmethod
     def of(cls, predictor: Predictor) -> PackedModel:
@@ -138,13 +141,17 @@ class PackedModel:
 
 
 def _kept(key: ModelReference | PackedModel, load: Callable[[], Predictor]) -> Predictor:
-    """What was loaded for a key; one is kept at a time."""
+    """What was loaded for a key; one of each kind is kept.
+
+    Of each kind, for scenes that a network does not fit come with a small object each.
+    """
     with _LOADING:
-        if key not in _LOADED:
-            _LOADED.clear()
-            _LOADED[key] = load()
-        return _LOADED[key]
+        held = _LOADED.get(type(key))
+        if held is None or held[0] != key:
+            _LOADED.pop(type(key), None)  # before another one takes memory too
+            held = _LOADED[type(key)] = (key, load())
+        return held[1]
 
 
 _LOADING = threading.Lock()
-_LOADED: dict[ModelReference | PackedModel, Predictor] = {}
+_LOADED: dict[type, tuple[ModelReference | PackedModel, Predictor]] = {}

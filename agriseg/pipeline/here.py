@@ -7,16 +7,16 @@ are traced, the others would wait. So as many of them as there are cores are und
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import groupby
 
 import rasterio
 
 from agriseg.errors import AgrisegError
-from agriseg.models import streams_for
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.many import Failed, Watcher
 from agriseg.pipeline.run import quiet, run_job, run_unquieted
+from agriseg.pipeline.tasks import is_small
 from agriseg.raster.source import gdal_settings
 from agriseg.runs import Run
 from agriseg.threads import cores, in_threads
@@ -24,7 +24,7 @@ from agriseg.threads import cores, in_threads
 __all__ = ["run_here"]
 
 
-def run_here(jobs: Iterable[Job | Failed], watcher: Watcher) -> Iterator[Run | Failed]:
+def run_here(jobs: Iterable[Job | Failed], watcher: Watcher) -> Generator[Run | Failed, None, None]:
     """Segment scenes in this process; what comes of each, in their order.
 
     Args:
@@ -34,8 +34,8 @@ def run_here(jobs: Iterable[Job | Failed], watcher: Watcher) -> Iterator[Run | F
     Raises:
         Exception: What is no fault of the user's ends it all.
     """
-    for is_small, some in groupby(jobs, _is_small):
-        if is_small:
+    for are_small, some in groupby(jobs, _is_small):
+        if are_small:
             yield from _side_by_side(some, watcher)
             continue
         for job in some:
@@ -43,11 +43,7 @@ def run_here(jobs: Iterable[Job | Failed], watcher: Watcher) -> Iterator[Run | F
 
 
 def _is_small(job: Job | Failed) -> bool:
-    """Whether it leaves cores idle; only predictors that are called from threads anyway."""
-    if isinstance(job, Failed):
-        return False
-    streams = streams_for(job.predictor, job.plan.grid)
-    return streams > 1 and len(job.plan.grid) < 2 * streams
+    return isinstance(job, Job) and is_small(job)
 
 
 def _one(

@@ -2,7 +2,11 @@
 
 A scene is begun only when workers are about to run out of swaths, so that 100,000 scenes take no
 more memory than a few. When the last swath of a scene is there, its rasters and polygons are a task
-too, before any further swath. A fault ends its scene alone.
+too, before any further swath; a scene of one swath is one task. Where swaths turn out to take a
+moment only, those that follow each other are sent as one. A fault ends its scene alone.
+
+A swath keeps all cores of a worker busy. A scene of a few chips does not, so as many of these go on
+at once in a worker as it has threads; nor does putting a scene together, which goes on beside.
 """
 
 from __future__ import annotations
@@ -11,19 +15,30 @@ import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import count
 from typing import Any, Protocol
 
 from agriseg.errors import AgrisegError
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import Begun, Progress, Silent, begin, end, quiet
-from agriseg.pipeline.tasks import Model, bare, finish_scene, predict_rows
+from agriseg.pipeline.tasks import (
+    Model,
+    bare,
+    finish_scene,
+    is_small,
+    predict_rows,
+    segment_scene,
+)
 from agriseg.runs import Run
 from agriseg.tiling import Plan, Swath
 
 __all__ = ["Advance", "Done", "Failed", "Pool", "SilentWatcher", "Watcher", "run_jobs"]
 
 _LOG = logging.getLogger(__name__)
+
+# A task costs client, scheduler and worker some 5 ms of their processors, whatever is in it.
+_WORTH_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,10 +60,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Advance:
-    """Pixels that a task has finished since it last told."""
+    """Pixels that a task has finished since it last told, and the seconds that they took."""
 
     task: int
     pixels: int
+    seconds: float
 
 
 class Pool(Protocol):
@@ -56,7 +72,15 @@ class Pool(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many tasks are worked on at a time."""
+        """How many processes there are."""
+
+    @property
+    def threads(self) -> int:
+        """How many tasks each of them takes at a time; of large swaths it predicts one."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one process, and will never be another."""
 
     def submit(self, task: int, work: Any, *args: Any) -> None:
         """Have `work` done on `args`."""
@@ -94,6 +118,17 @@ class SilentWatcher(Silent):
     def fail(self, failed: Failed) -> None: ...
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A swath, and how many pixels those of its rows will finish that the ledger lacks."""
+
+    swath: Swath
+    pixels: int
+
+    def joined(self, below: _Part) -> _Part:
+        return _Part(Swath(self.swath.first, below.swath.last), self.pixels + below.pixels)
+
+
 @dataclass(eq=False)
 class _Scene:
     """One scene under way."""
@@ -102,16 +137,30 @@ class _Scene:
     begun: Begun
     model: Model
     sent: Job
-    waiting: deque[tuple[Swath, int]] = field(default_factory=deque)
+    waiting: deque[_Part] = field(default_factory=deque)
+    is_whole: bool = False
     under_way: int = 0
     is_over: bool = False
+    pixels_per_second: float = 0.0
+
+    def next_part(self, workers: int) -> _Part:
+        """What is sent next: the first part that waits, with those that join it."""
+        # As in a guided plan: never so much that a worker is left without work at the end.
+        share = sum(part.pixels for part in self.waiting) / (2 * workers)
+        most = min(_WORTH_S * self.pixels_per_second, share)
+        part = self.waiting.popleft()
+        while self.waiting and part.pixels + self.waiting[0].pixels <= most:
+            part = part.joined(self.waiting.popleft())
+        return part
 
 
 @dataclass(eq=False)
 class _Task:
     scene: _Scene
-    swath: Swath | None
-    pixels: int = 0
+    part: _Part | None
+    pixels: int
+    fills: Fraction
+    """What part of a worker it keeps busy."""
 
 
 def run_jobs(
@@ -143,8 +192,8 @@ class _Queue:
 
     def run(self) -> Iterator[Run | Failed]:
         while True:
-            # One more for each worker: none waits for its next task.
-            while len(self._under_way) < 2 * self._pool.workers:
+            # As much again for each worker: none waits for its next task.
+            while sum(task.fills for task in self._under_way.values()) < 2 * self._pool.workers:
                 if self._submit():
                     continue
                 found = self._next_scene()
@@ -174,42 +223,50 @@ class _Queue:
         except Exception as error:
             return (self._failed(job, error),)
         if begun.missing:
-            scene.waiting.extend(self._swaths(job))
+            scene.waiting.extend(self._parts(job))
+            scene.is_whole = len(scene.waiting) == 1
             self._scenes.append(scene)
         else:
             self._finished.append(scene)
         return ()
 
-    def _swaths(self, job: Job) -> Iterator[tuple[Swath, int]]:
-        """Those of which the ledger lacks rows, and how many pixels these will finish."""
-        is_cut = len(job.plan.swaths) > 1
-        plan = job.plan if is_cut else Plan.guided(job.plan.grid, self._pool.workers)
+    def _parts(self, job: Job) -> Iterator[_Part]:
+        """Swaths of which the ledger lacks rows."""
         ledger, grid = job.ledger, job.plan.grid
+        # Between two swaths streams wait for the first chips of the next: nothing for nothing.
+        is_settled = len(job.plan.swaths) > 1 or self._pool.is_single
+        plan = job.plan if is_settled else Plan.guided(grid, self._pool.workers)
         for swath in plan:
             if rows := ledger.missing(swath.rows):
-                yield swath, sum(grid.finished_by(row).height for row in rows) * grid.width
+                pixels = sum(grid.finished_by(row).height for row in rows) * grid.width
+                yield _Part(swath, pixels)
 
     def _submit(self) -> bool:
         """Send one task, if there is one."""
-        swath: Swath | None = None
-        pixels = 0
+        part: _Part | None = None
         if self._finished:
             scene = self._finished.popleft()
         elif self._scenes:
             scene = self._scenes[0]
-            swath, pixels = scene.waiting.popleft()
+            part = scene.next_part(self._pool.workers)
             if not scene.waiting:
                 self._scenes.popleft()
         else:
             return False
         number = next(self._numbers)
-        self._under_way[number] = _Task(scene, swath, pixels)
+        pixels = 0 if part is None else part.pixels
+        self._under_way[number] = _Task(scene, part, pixels, self._fills(scene, part))
         scene.under_way += 1
-        if swath is None:
-            self._pool.submit(number, finish_scene, scene.sent, scene.model, scene.begun.earlier)
-        else:
-            self._pool.submit(number, predict_rows, scene.sent, scene.model, swath)
+        work = finish_scene if part is None else segment_scene if scene.is_whole else predict_rows
+        what = scene.begun.earlier if part is None else part.swath
+        self._pool.submit(number, work, scene.sent, scene.model, what)
         return True
+
+    def _fills(self, scene: _Scene, part: _Part | None) -> Fraction:
+        threads = self._pool.threads
+        if scene.is_whole and is_small(scene.job, threads):
+            return Fraction(1, threads)
+        return Fraction(1, 2) if part is None and threads > 1 else Fraction(1)
 
     def _take(self, told: Done | Advance) -> Iterator[Run | Failed]:
         task = self._under_way.get(told.task)
@@ -219,6 +276,7 @@ class _Queue:
         if isinstance(told, Advance):
             pixels = min(told.pixels, task.pixels)
             task.pixels -= pixels
+            scene.pixels_per_second = told.pixels / max(told.seconds, 1e-9)
             if not scene.is_over:
                 self._watcher.advance(pixels)
             return
@@ -232,19 +290,20 @@ class _Queue:
             if scene in self._scenes:
                 self._scenes.remove(scene)
             yield self._failed(scene.job, told.error)
-        elif task.swath is not None:
-            self._watcher.advance(task.pixels)
+            return
+        self._watcher.advance(task.pixels)
+        if task.part is not None and not scene.is_whole:
             if not scene.waiting and not scene.under_way:
                 self._finished.append(scene)
-        else:
-            scene.is_over = True
-            try:
-                run = end(scene.job, scene.begun, told.value)
-            except Exception as error:
-                yield self._failed(scene.job, error)
-                return
-            self._watcher.end(run)
-            yield run
+            return
+        scene.is_over = True
+        try:
+            run = end(scene.job, scene.begun, told.value)
+        except Exception as error:
+            yield self._failed(scene.job, error)
+            return
+        self._watcher.end(run)
+        yield run
 
     def _failed(self, job: Job, error: Exception) -> Failed:
         if not isinstance(error, AgrisegError):

@@ -17,7 +17,7 @@ from agriseg.errors import InputError, WorkerError
 from agriseg.models import PackedModel
 from agriseg.pipeline import Failed, Job, SegmentOptions, prepare, reserve, run_jobs
 from agriseg.pipeline.many import Advance, Done
-from agriseg.pipeline.tasks import bare, predict_rows
+from agriseg.pipeline.tasks import bare, finish_scene
 from agriseg.runs import Run
 from agriseg.tiling import ChipGrid, Plan, Swath
 from tests.support import Smooth, write_raster
@@ -25,14 +25,21 @@ from tests.support import Smooth, write_raster
 
 @dataclass
 class Shuffled:
-    """Does one of the tasks that it was sent, whichever; `fails` says which of them do not."""
+    """Does one of the tasks that it was sent, whichever; `fails` says which of them do not.
+
+    Each says that it did `speed` pixels a second.
+    """
 
     seed: int = 0
     workers: int = 3
+    threads: int = 1
+    is_single: bool = False
+    speed: float = 1.0
     fails: dict[str, Exception] = field(default_factory=dict)
     sent: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     most: int = 0
     log: list[tuple[str, str]] = field(default_factory=list)
+    swaths: list[Swath] = field(default_factory=list)
     told: list[Done | Advance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -51,10 +58,13 @@ class Shuffled:
         fault = self.fails.get(f"{job.scene.name} {work.__name__}")
         if fault is not None:
             return Done(task, error=fault)
-        if work is not predict_rows:
+        if work is finish_scene:
             return Done(task, work(job, *args))
-        work(job, *args, report=lambda pixels: self.told.append(Advance(task, pixels)))
-        self.told.append(Done(task))
+        self.swaths.append(args[-1])
+        value = work(
+            job, *args, report=lambda n, _: self.told.append(Advance(task, n, n / self.speed))
+        )
+        self.told.append(Done(task, value))
         return self.told.pop(0)
 
 
@@ -136,9 +146,9 @@ def test_scenes_are_begun_only_when_workers_run_out(rasters: list[Path], tmp_pat
     taken: list[int] = []
 
     def endless() -> Iterator[tuple[Job, Any]]:
-        for k in range(60):
+        for k in range(40):
             taken.append(k)
-            yield jobs_of([rasters[3]], tmp_path / f"out{k}")[0]
+            yield jobs_of([rasters[3]], tmp_path / f"out{k}", polygons=False, fields=False)[0]
 
     assert len(jobs) == 1
     pool = Shuffled(workers=2)
@@ -188,10 +198,64 @@ def test_only_swaths_that_lack_rows_are_sent(rasters: list[Path], tmp_path: Path
     assert lost == [3, 4]
     pool, heard = Shuffled(), Heard()
     (run,) = run_jobs(jobs_of(rasters[2:3], tmp_path, swaths=6), pool, heard)
-    assert [work for _, work in pool.log] == ["predict_rows", "finish_scene"]
+    assert [work for _, work in pool.log] == ["segment_scene"]
     assert isinstance(run, Run)
     assert run.record["rows_from_earlier_run"] == first[0].plan.grid.rows - 2
     assert heard.done == heard.total
+
+
+@pytest.mark.parametrize(("speed", "tasks"), [(1.0, 11), (1e9, 7)])
+def test_swaths_that_take_a_moment_are_sent_together(
+    rasters: list[Path], tmp_path: Path, speed: float, tasks: int
+) -> None:
+    agriseg.segment(
+        rasters[2], tmp_path / "plain", model=Smooth(), bands="red", chip=16, overlap=4, qgis=False
+    )
+    pool, heard = Shuffled(workers=1, speed=speed), Heard()
+    list(run_jobs(jobs_of(rasters[2:3], tmp_path / "pool", swaths=11), pool, heard))
+    assert bytes_of(tmp_path / "pool") == bytes_of(tmp_path / "plain")
+    assert len(pool.swaths) == tasks
+    assert sorted(row for swath in pool.swaths for row in swath.rows) == list(range(11))
+    # Two were under way before anything was known, and at the end nobody waits for a long one.
+    assert sorted(map(len, pool.swaths)) == sorted(
+        [1, 1, 4, 2, 1, 1, 1] if tasks == 7 else [1] * 11
+    )
+    assert heard.done == heard.total
+
+
+@dataclass(frozen=True)
+class Streaming(Smooth):
+    """`Smooth`, of which two calls may go on at once."""
+
+    streams: int = 2
+
+
+@pytest.mark.parametrize(("model", "most"), [(Smooth(), 4), (Streaming(), 16)])
+def test_small_scenes_fill_the_threads_of_workers(
+    rasters: list[Path], tmp_path: Path, model: Smooth, most: int
+) -> None:
+    options = SegmentOptions(chip=16, overlap=4, polygons=False, fields=False)
+    scene = agriseg.open_scene(rasters[3], bands="red")
+    jobs = [prepare(scene, model, tmp_path / str(k), options) for k in range(20)]
+    reserve(jobs)
+    pool = Shuffled(workers=2, threads=4)
+    found = list(run_jobs([(job, PackedModel.of(model)) for job in jobs], pool, Heard()))
+    assert [type(run) for run in found] == [Run] * 20
+    assert pool.most == most
+
+
+def test_a_single_worker_gets_a_scene_as_one(rasters: list[Path], tmp_path: Path) -> None:
+    pool = Shuffled(workers=1, is_single=True)
+    list(run_jobs(jobs_of(rasters[2:3], tmp_path), pool, Heard()))
+    assert pool.swaths == [Swath(0, 10)]
+
+
+def test_a_scene_of_one_swath_is_one_task(rasters: list[Path], tmp_path: Path) -> None:
+    pool, heard = Shuffled(), Heard()
+    (run,) = run_jobs(jobs_of(rasters[3:], tmp_path), pool, heard)
+    assert pool.log == [("scene3", "segment_scene")]
+    assert isinstance(run, Run)
+    assert heard.done == heard.total == 25
 
 
 def test_a_pool_that_is_gone_ends_all(rasters: list[Path], tmp_path: Path) -> None:

@@ -230,10 +230,12 @@ def test_a_scene_that_kills_its_workers_is_given_up(scene: Path, tmp_path: Path)
 
 
 def test_unguarded_scripts_work(scene: Path, plain: dict[str, bytes], tmp_path: Path) -> None:
-    """Also one that comes from standard input, and leaves no process behind."""
+    """Also one that comes from standard input; GDAL is set for workers too, and nothing is left."""
     script = (
-        "import agriseg\nfrom tests.support import Smooth\n"
-        f"agriseg.segment({str(scene)!r}, {str(tmp_path)!r}, workers=2, model=Smooth(),"
+        "import agriseg, rasterio\nfrom tests.support import WithSetting\n"
+        "model = WithSetting(setting=('GDAL_HTTP_USERPWD', 'me:secret'))\n"
+        "with rasterio.Env(GDAL_HTTP_USERPWD='me:secret'):\n"
+        f"    agriseg.segment({str(scene)!r}, {str(tmp_path)!r}, workers=2, model=model,"
         f" **{OPTIONS!r})\nprint('once')\n"
     )
     mark = f"mark-{tmp_path}"
@@ -244,12 +246,13 @@ def test_unguarded_scripts_work(scene: Path, plain: dict[str, bytes], tmp_path: 
     assert (done.returncode, done.stdout) == (0, "once\n"), done.stderr
     assert "Traceback" not in done.stderr
     assert bytes_of(tmp_path) == plain
-    assert not [p for p in psutil.process_iter() if mark in environment_of(p)]
+    assert not [p for p in psutil.process_iter() if environment_of(p, "AGRISEG_TEST") == mark]
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"secret" in p.read_bytes()]
 
 
-def environment_of(process: psutil.Process) -> str:
+def environment_of(process: psutil.Process, name: str) -> str:
     try:
-        return process.environ().get("AGRISEG_TEST", "")
+        return process.environ().get(name, "")
     except psutil.Error:
         return ""
 
@@ -277,11 +280,13 @@ def test_a_predictor_that_cannot_travel_is_refused(scene: Path, tmp_path: Path) 
 def test_another_model_under_the_same_path_is_refused(
     scene: Path, model: Path, tmp_path: Path
 ) -> None:
-    from agriseg.models import ModelReference, load_model, numerics_of
+    from agriseg.models import ModelReference, PackedModel, load_model, numerics_of
 
     predictor = load_model(model, engine="torch")
     reference = ModelReference.to(model, predictor)
-    assert reference.load() is reference.load()
+    kept = reference.load()
+    PackedModel.of(Smooth()).load()  # of another scene, which the network does not fit
+    assert reference.load() is kept
     with pytest.raises(ModelError, match="is another model here"):
         ModelReference(str(model), predictor.card, "other", numerics_of(predictor)).load()
 
