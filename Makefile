@@ -10,7 +10,7 @@ TEST_WORKERS ?= logical
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test night bench lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -24,6 +24,9 @@ demo: $(STAMP)  ## segment the sample field and say where the map is
 # The tests run side by side, so each process gets one thread of its own for numpy and torch.
 test: lint  ## check style and types, then run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
+
+night: $(STAMP)  ## kill runs, workers and schedulers at random for two minutes
+	$(BIN)/python -m pytest tests/pipeline/test_long_night.py -m night -q -p no:xdist $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## measure speed and memory, and print the table
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s -p no:xdist $(PYTEST_ARGS)
