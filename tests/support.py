@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -132,13 +133,14 @@ class Smooth:
 
 @dataclass(frozen=True)
 class WithSetting(Smooth):
-    """`Smooth`, which works only where GDAL is set in one way."""
+    """`Smooth`, which works in no worker but where GDAL is set in one way."""
 
     setting: tuple[str, str] = ("", "")
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         name, value = self.setting
-        assert rasterio.env.getenv().get(name) == value, f"{name} is not set"
+        if multiprocessing.parent_process() is not None:
+            assert rasterio.env.getenv().get(name) == value, f"{name} is not set"
         return super().__call__(batch)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,9 +98,11 @@ def _shared(
     with ExitStack() as stack:
         # Opened here: what keeps GDAL's warnings off the screen is not made for threads.
         files = [stack.enter_context(open_one()) for _ in range(threads)]
-        shares = [(file, windows[k::threads]) for k, file in enumerate(files)]
+        # Neighbours to one thread: two would decode the same block twice.
+        edges = [len(windows) * k // threads for k in range(threads + 1)]
+        shares = [(file, windows[a:b]) for file, (a, b) in zip(files, pairwise(edges), strict=True)]
         results = [result for _, result in in_threads(part, shares, threads, "sample")]
-    both = [results[k % threads][k // threads] for k in range(len(windows))]
+    both = [one for result in results for one in result]
     found = [one for one in both if not isinstance(one, ReadError)]
     return found, [one for one in both if isinstance(one, ReadError)]
 
