@@ -3,24 +3,37 @@
     make bench PYTEST_ARGS='-k workers'                           # 4096 x 4096 pixels, 50 scenes
     AGRISEG_BENCH_SIDE=8192 AGRISEG_BENCH_SCENES=200 make bench PYTEST_ARGS='-k workers'
 
-The network is that of the spine. Starting the workers, and loading the model in each, is left out.
+The network is that of the spine. Starting the workers, and loading the model in each, is left out,
+and so are fields: finding them takes one core, here and there.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import rasterio
 from rasterio.windows import Window
 
 from agriseg.models import ModelReference, PackedModel, load_model
-from agriseg.pipeline import Job, Pool, SegmentOptions, SilentWatcher, prepare, run_here, run_jobs
+from agriseg.pipeline import (
+    Job,
+    Pool,
+    SegmentOptions,
+    SilentWatcher,
+    many,
+    prepare,
+    run_here,
+    run_jobs,
+)
 from agriseg.pipeline.cluster import local_workers
+from agriseg.pipeline.tasks import bare
 from agriseg.raster import open_scene
 from agriseg.runs import Run
 from agriseg.tiling import Plan
@@ -46,7 +59,8 @@ class Bench:
         self._runs += 1
         out = self._folder / f"run{self._runs}"
         started = time.perf_counter()
-        jobs = (prepare(open_scene(path), self._predictor, out / path.stem) for path in scenes)
+        how = SegmentOptions(fields=False)
+        jobs = (prepare(open_scene(path), self._predictor, out / path.stem, how) for path in scenes)
         if pool is None:
             found: list[object] = list(run_here(map(self._made, jobs), SilentWatcher()))
         else:
@@ -66,23 +80,23 @@ class Bench:
 def test_workers_against_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, scene = (write_scene(tmp_path / str(side), side) for side in (SIDE // 2, SIDE))
     bench = Bench(make_model(tmp_path / "unet.safetensors", small), tmp_path / "out")
-    many = _cuttings(scene, tmp_path / "many")
+    small_ones = _cuttings(scene, tmp_path / "many")
     mpixel = SIDE**2 / 1e6
-    bench.seconds(many[:1])  # compiles, and warms up
+    bench.seconds(small_ones[:1])  # compiles, and warms up
     speed = mpixel / bench.seconds([scene])
     lines = [
         f"{SIDE} x {SIDE} pixels, {CORES} cores; Mpixel/s, and against one process",
         _row("one process", speed, 1.0),
-        _row_of_many(SCENES / bench.seconds(many), speed),
+        _row_of_many(SCENES / bench.seconds(small_ones), speed),
     ]
     for workers in (1, CORES):
         who = f"{workers} worker{'s' if workers > 1 else ''}"
         with local_workers(workers) as pool:
-            bench.seconds(many[: 4 * workers], pool)  # every worker loads the model
+            bench.seconds(small_ones[: 4 * workers], pool)  # every worker loads the model
             found = mpixel / bench.seconds([scene], pool)
             lines.append(_row(who, found, found / speed))
-            lines.append(_row_of_many(SCENES / bench.seconds(many, pool), speed))
-    lines.append(_nothing(tmp_path))
+            lines.append(_row_of_many(SCENES / bench.seconds(small_ones, pool), speed))
+    lines += _nothing(tmp_path)
     with capsys.disabled():
         print("\n\n" + "\n".join(lines))
     assert speed > 0
@@ -105,21 +119,34 @@ def _cuttings(scene: Path, folder: Path) -> list[Path]:
     return [folder / f"{k}.tif" for k in range(SCENES)]
 
 
-def _nothing(folder: Path, rows: int = 2000) -> str:
+def _nothing(folder: Path) -> list[str]:
     """Swaths of a chip each, of a predictor that does nothing: what a task costs by itself."""
+    lines = [_long(folder, 10_000)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many, "_WORTH_S", 0.0)
+        return [*lines, _long(folder, 2_000)]
+
+
+def _long(folder: Path, rows: int) -> str:
     path = write_raster(folder / "long.tif", np.zeros((1, rows * 16, 16), np.float32))
     card = identity_card(overlap=0)
     job = prepare(
-        open_scene(path, bands="red", scale=1), Identity(card), folder / "nothing",
-        SegmentOptions(chip=16, overlap=0, swaths=rows, polygons=False),
+        open_scene(path, bands="red", scale=1), Identity(card), folder / f"nothing{rows}",
+        SegmentOptions(chip=16, overlap=0, swaths=rows, polygons=False, fields=False),
     )  # fmt: skip
     job.folder.prepare()
     assert len(job.plan.swaths) == rows == Plan.even(job.plan.grid, rows).grid.rows
+    model, me = PackedModel.of(job.predictor), psutil.Process()
     with local_workers(CORES) as pool:
-        started = time.perf_counter()
-        list(run_jobs([(job, PackedModel.of(job.predictor))], pool, SilentWatcher()))
-        speed = rows / (time.perf_counter() - started)
-        return f"  {'swaths of one tiny chip, that is tasks, a second':46}{speed:10.0f}"
+        before = me.memory_info().rss
+        (run,) = run_jobs([(job, model)], pool, SilentWatcher())
+        grown = me.memory_info().rss - before
+    assert isinstance(run, Run)
+    size = len(pickle.dumps((bare(job), model, job.plan.swaths[-1])))
+    how = "sent together" if many._WORTH_S else "a task each"
+    what = f"{rows} swaths of one tiny chip, {how}: a second"
+    speed = rows / run.record["seconds"]["predict"]
+    return f"  {what:46}{speed:10.0f}    {size} bytes a task, {grown / 1e6:.0f} MB more here"
 
 
 def _row(name: str, value: float, share: float) -> str:

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -157,8 +158,11 @@ class Night:
             victims += [one.pid for one in others.all if one.poll() is None]
         victim = self._chance.choice(victims)
         with suppress(psutil.Error, ProcessLookupError):
-            self.kills.append(" ".join(psutil.Process(victim).cmdline()[1:4])[:60])
+            said = " ".join(psutil.Process(victim).cmdline())
             os.kill(victim, signal.SIGKILL)
+            kinds = {"dask_scheduler": "scheduler", "dask_worker": "worker", "spawn": "worker"}
+            own = "command" if victim == command.pid else "helper"
+            self.kills.append(next((kinds[key] for key in kinds if key in said), own))
 
 
 def test_whatever_is_killed_whenever(
@@ -167,7 +171,7 @@ def test_whatever_is_killed_whenever(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    chance, started, rounds, kills = random.Random(SEED), time.monotonic(), 0, 0
+    chance, started, rounds, kills = random.Random(SEED), time.monotonic(), 0, Counter[str]()
     while time.monotonic() - started < SECONDS:
         way, out = WAYS[rounds % len(WAYS)], tmp_path / f"out{rounds}"
         night = Night(scenes, out, way, chance)
@@ -179,8 +183,10 @@ def test_whatever_is_killed_whenever(
         assert sorted(found) == sorted(plain), told
         assert [name for name in plain if found[name] != plain[name]] == [], told
         assert [name for path in out.glob("s?") for name in leftovers(path)] == [], told
-        rounds, kills = rounds + 1, kills + len(night.kills)
+        rounds += 1
+        kills.update(night.kills)
     with capsys.disabled():
         took = time.monotonic() - started
-        print(f"\n  {rounds} rounds and {kills} kills in {took:.0f} s, seed {SEED}")
-    assert kills > 0
+        killed = ", ".join(f"{kills[kind]} x {kind}" for kind in sorted(kills))
+        print(f"\n  {rounds} rounds in {took:.0f} s, seed {SEED}; killed: {killed}")
+    assert kills
