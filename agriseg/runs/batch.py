@@ -27,8 +27,9 @@ __all__ = ["BATCH_FILE", "INDEX_FILE", "Batch", "earlier_names"]
 
 BATCH_FILE, INDEX_FILE = "batch.json", "index.gpkg"
 _FORMAT = 1
-# While a batch goes on, so often at most: of 100,000 scenes the file has 30 MB.
-_EVERY_S = 30.0
+# While a batch goes on, so often at most, and for a fiftieth of the time: of 100,000 scenes it has
+# 30 MB, and takes some seconds.
+_EVERY_S, _SHARE = 30.0, 50
 # Points along each side of a footprint: straight lines in one CRS are none in another.
 _ALONG = 8
 
@@ -48,7 +49,7 @@ class Batch:
     keys: Mapping[str, str] = field(default_factory=dict)
     _entries: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
     _placed: dict[str, tuple[str, shapely.Polygon]] = field(default_factory=dict, init=False)
-    _written: float = field(default=0.0, init=False)
+    _due: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._entries = {
@@ -63,7 +64,7 @@ class Batch:
         else:
             kind = "" if isinstance(found, AgrisegError) else f"{type(found).__name__}: "
             self._entries[name].update(state="failed", error=f"{kind}{said_by(found)}")
-        if time.monotonic() - self._written > _EVERY_S:
+        if time.monotonic() > self._due:
             self.write()
 
     def _done(self, name: str, run: Run) -> None:
@@ -95,7 +96,7 @@ class Batch:
 
     def write(self) -> None:
         """Write batch.json."""
-        self._written = time.monotonic()
+        started = time.monotonic()
         found = {
             "format": _FORMAT,
             "agriseg": __version__,
@@ -105,6 +106,8 @@ class Batch:
         }
         text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
         write_bytes(self.folder / BATCH_FILE, text.encode())
+        now = time.monotonic()
+        self._due = now + max(_EVERY_S, _SHARE * (now - started))
 
     def write_index(self) -> None:
         """Write index.gpkg: the outline of each scene that has a place on the Earth."""
