@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agriseg.errors import OptionError, OutputError
+from agriseg.raster.place import check_place
 from agriseg.raster.writer import replacing
 
 if TYPE_CHECKING:
@@ -29,12 +29,7 @@ def check_table(path: str | Path, csv_sep: str = ",") -> None:
         raise OptionError(f"--csv-sep {csv_sep!r}: one character is needed, such as ; or a tab")
     if path.suffix.lower() not in _ENDINGS:
         raise OutputError(f"{path} cannot be written: the name must end in {' or '.join(_ENDINGS)}")
-    if not path.parent.is_dir():
-        raise OutputError(
-            f"{path} cannot be written: there is no folder {path.parent}; make it, or give another"
-        )
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-        raise OutputError(f"{path} cannot be written; give the name of a file in another folder")
+    check_place(path)
 
 
 def write_table(table: pd.DataFrame, path: str | Path, *, csv_sep: str = ",") -> None:

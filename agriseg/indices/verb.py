@@ -22,6 +22,7 @@ from agriseg.indices.compute import check_params, compute, constants_of, fits_un
 from agriseg.raster.floats import FloatLayer, float_cog
 from agriseg.raster.masks import AreaMask
 from agriseg.raster.opening import Inputs, PathLike, SceneOptions, narrow, open_scene
+from agriseg.raster.place import check_place
 from agriseg.raster.reader import SceneReader
 from agriseg.raster.remote import is_remote
 from agriseg.raster.scene import FACTS, Pixels, Scene
@@ -240,8 +241,7 @@ def _check_out(out: Path, scene: Scene, inputs: Sequence[str]) -> None:
     """Refuse a place where nothing can be written, or where an input lies."""
     if out.suffix.lower() not in _ENDINGS:
         raise OptionError(f"{out}: indices are written as GeoTIFF; give a file that ends in .tif")
-    if not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}; make it")
+    check_place(out)
     rasters = dict.fromkeys(band.path for band in scene.bands)
     rasters.update((mask.path, None) for mask in scene.masks if not isinstance(mask, AreaMask))
     files = [*inputs]

@@ -26,11 +26,20 @@ from agriseg.models.engines import ENGINES, EngineError, Numerics, resolve_numer
 from agriseg.models.onnx_file import read_onnx_card
 from agriseg.models.predictor import Predictor
 from agriseg.models.shipped import known_models, shipped_models
+from agriseg.raster.place import check_place
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LoadOptions", "load_model", "model_path", "read_card", "read_weights", "save_model"]
+__all__ = [
+    "LoadOptions",
+    "check_model_place",
+    "load_model",
+    "model_path",
+    "read_card",
+    "read_weights",
+    "save_model",
+]
 
 _KEY = "agriseg"
 _SUFFIX = ".safetensors"
@@ -188,8 +197,7 @@ def save_model(
         OutputError: The file cannot be written.
     """
     file = Path(path)
-    if file.suffix != _SUFFIX:
-        raise OutputError(f"{file}: a model file ends in {_SUFFIX}; name it {file.stem}{_SUFFIX}")
+    check_model_place(file)
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -207,6 +215,17 @@ def save_model(
     finally:
         beside.unlink(missing_ok=True)
     return file
+
+
+def check_model_place(file: Path) -> None:
+    """See, before any work, that a model file can be written there.
+
+    Raises:
+        OutputError: It cannot, or its name does not end as model files do.
+    """
+    if file.suffix != _SUFFIX:
+        raise OutputError(f"{file}: a model file ends in {_SUFFIX}; name it {file.stem}{_SUFFIX}")
+    check_place(file)
 
 
 def read_weights(path: str | os.PathLike[str], card: ModelCard) -> dict[str, Tensor]:

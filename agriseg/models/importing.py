@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agriseg.bands import IGNORED
-from agriseg.errors import ModelError, OptionError, OutputError, nearest
+from agriseg.errors import ModelError, OptionError, nearest
 from agriseg.models.card import ModelCard
 from agriseg.models.checkpoint import named_for, read_tensors
-from agriseg.models.file import check_weights, expected_shapes, save_model
+from agriseg.models.file import check_model_place, check_weights, expected_shapes, save_model
 from agriseg.models.presets import PRESETS
 from agriseg.yaml_file import read_yaml
 
@@ -91,10 +91,7 @@ def import_model(
     """
     source, target = Path(checkpoint), Path(out)
     wanted = _wanted(preset, card, target)
-    if target.suffix != ".safetensors":
-        raise OutputError(
-            f"{target}: a model file ends in .safetensors; name it {target.stem}.safetensors"
-        )
+    check_model_place(target)
     tensors = read_tensors(source)  # quick to fail, before a network is built
     expected = expected_shapes(wanted.card)
     mine = named_for(tensors, expected, prefix)

@@ -28,6 +28,7 @@ from agriseg.models.network_predictor import load_network
 from agriseg.models.onnx_file import CARD_KEY, card_to_onnx, need_onnx, read_onnx
 from agriseg.models.onnx_predictor import OnnxPredictor
 from agriseg.models.torch_threads import torch_threads
+from agriseg.raster.place import check_place
 from agriseg.raster.writer import replacing
 
 __all__ = ["OnnxExport", "export_onnx"]
@@ -101,6 +102,7 @@ def export_onnx(
     file = Path(path)
     if file.suffix.lower() != _SUFFIX:
         raise OutputError(f"{file}: an ONNX file ends in {_SUFFIX}; name it {file.stem}{_SUFFIX}")
+    check_place(file)
     source = _source(model)
     card = read_card(source)
     told = _exported_card(card, _chosen(card, bands), chip, overlap)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.errors import AgrisegError, OptionError
+from agriseg.errors import AgrisegError
 from agriseg.geobox import GeoBox
 from agriseg.publish.image import recorded_scene
 from agriseg.publish.layers import geobox_of, legend_of
@@ -24,9 +24,10 @@ from agriseg.publish.pictures import (
     roles_of,
     scene_picture,
 )
+from agriseg.publish.place import opened, placed
 from agriseg.publish.words import class_words
 from agriseg.raster.writer import write_bytes
-from agriseg.runs import Run, read_run
+from agriseg.runs import Run
 
 __all__ = ["QUICKLOOK_FILE", "write_quicklook"]
 
@@ -55,10 +56,8 @@ def write_quicklook(run: str | Path | Run, out: str | Path | None = None) -> Pat
         OptionError: `out` is no .png file.
         OutputError: It cannot be written.
     """
-    run = run if isinstance(run, Run) else read_run(run)
-    path = run.path / QUICKLOOK_FILE if out is None else Path(out)
-    if path.suffix.lower() != ".png":
-        raise OptionError(f"{path}: a quicklook is a file that ends in .png")
+    run = opened(run)
+    path = placed(out, run.path / QUICKLOOK_FILE, (".png",), "a quicklook")
     rows = {row["value"]: (row["area_ha"], row["percent"]) for row in run.record["classes"]}
     legend = legend_of(run)
     words = class_words(legend.names, [rows.get(one.value, (None, 0.0)) for one in legend])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agriseg.errors import AgrisegError, InputError, OptionError
+from agriseg.errors import AgrisegError, InputError
 from agriseg.farm.field_table import class_columns
 from agriseg.fields.kinds import kinds_of
 from agriseg.geobox import GeoBox
@@ -26,6 +26,7 @@ from agriseg.publish.pictures import (
     roles_of,
     scene_picture,
 )
+from agriseg.publish.place import opened, placed
 from agriseg.publish.report_facts import facts, how_made, model_facts, title_words, what_to_know
 from agriseg.publish.report_maps import (
     Backdrop,
@@ -37,7 +38,7 @@ from agriseg.publish.report_maps import (
 )
 from agriseg.raster import Scene
 from agriseg.raster.writer import write_bytes
-from agriseg.runs import Run, read_run
+from agriseg.runs import Run
 
 __all__ = ["REPORT_FILE", "Sheet", "sheet_of", "write_report"]
 
@@ -117,24 +118,13 @@ def write_report(run: str | Path | Run, out: str | Path | None = None) -> Path:
     Raises:
         InputError: There is no finished run.
         ReadError: Its class map cannot be read.
-        OptionError: `out` is no .html file, or its folder is not there.
+        OptionError: `out` is no .html file.
         OutputError: It cannot be written.
     """
-    run = run if isinstance(run, Run) else read_run(run)
-    path = _target(out, run)
+    run = opened(run)
+    path = placed(out, run.path / REPORT_FILE, (".html", ".htm"), "a report")
     sheet = sheet_of(run)
     write_bytes(path, document(title_words(run), _parts(sheet), css=_CSS))
-    return path
-
-
-def _target(out: str | Path | None, run: Run) -> Path:
-    if out is None:
-        return run.path / REPORT_FILE
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise OptionError(f"{path}: a report is a file that ends in .html")
-    if not path.parent.is_dir():
-        raise OptionError(f"{path}: there is no folder {path.parent}; make it, or give another")
     return path
 
 

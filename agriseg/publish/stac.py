@@ -23,12 +23,13 @@ from agriseg.geobox import GeoBox
 from agriseg.legend import NODATA, Legend
 from agriseg.publish.layers import geobox_of, legend_of
 from agriseg.publish.pictures import class_codes, frame_of
+from agriseg.publish.place import opened
 from agriseg.publish.quicklook import QUICKLOOK_FILE
 from agriseg.raster.remote import file_name
 from agriseg.raster.scene import FACTS
 from agriseg.raster.source import inspect
 from agriseg.raster.writer import write_bytes
-from agriseg.runs import Run, read_run
+from agriseg.runs import Run
 from agriseg.vector.lonlat import to_lonlat, wkt_of
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def write_item(run: str | Path | Run) -> Path:
         ReadError: Its class map cannot be read.
         OutputError: It cannot be written.
     """
-    run = run if isinstance(run, Run) else read_run(run)
+    run = opened(run)
     path = run.path / ITEM_FILE
     text = json.dumps(_item(run).to_dict(), indent=2, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode("utf-8", "replace"))

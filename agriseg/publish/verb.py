@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agriseg._version import __version__
-from agriseg.errors import InputError, OptionError
+from agriseg.errors import AgrisegError, InputError, OptionError
 from agriseg.geobox import GeoBox
 from agriseg.publish.colors import CERTAINTY
 from agriseg.publish.dress import dress, dress_tables, put_qml
@@ -30,6 +30,7 @@ from agriseg.publish.layers import (
     table_layers,
 )
 from agriseg.publish.mosaic import Mosaic, main_crs, mosaics_of
+from agriseg.publish.place import placed
 from agriseg.publish.project import Project, is_ours, write_qgz
 from agriseg.publish.styles import color_ramp, paletted
 from agriseg.publish.tables import TABLES, index_looks
@@ -39,7 +40,15 @@ from agriseg.raster.scene import FACTS
 from agriseg.runs import Run, read_run
 from agriseg.runs.batch import BATCH_FILE, INDEX_FILE
 
-__all__ = ["PROJECT_FILE", "Given", "runs_of", "title_of", "write_project"]
+__all__ = [
+    "PROJECT_FILE",
+    "Given",
+    "refresh_project",
+    "runs_of",
+    "title_of",
+    "try_project",
+    "write_project",
+]
 
 PROJECT_FILE, RECORD = "result.qgz", "run.json"
 _LOG = logging.getLogger(__name__)
@@ -83,6 +92,25 @@ def write_project(
     dress(run)
     write_qgz(path, _project_of(run, path.parent, image_of(run)), overwrite=overwrite)
     return path
+
+
+def try_project(results: Given | Sequence[Given]) -> bool:
+    """Write a project beside results that are good without it; whether it was written.
+
+    Why it was not is logged.
+    """
+    try:
+        write_project(results)
+    except AgrisegError as error:
+        _LOG.warning("QGIS project: %s", error)
+        return False
+    return True
+
+
+def refresh_project(folder: str | Path) -> None:
+    """Bring result.qgz up to date where it is there; one that was saved in QGIS stays as it is."""
+    if (Path(folder) / PROJECT_FILE).exists():
+        try_project(folder)
 
 
 def runs_of(results: Given | Sequence[Given]) -> tuple[list[Run], Path | None]:
@@ -129,18 +157,11 @@ def _there(folder: Path, names: Sequence[str]) -> list[Run]:
 
 
 def _target(out: str | Path | None, folder: Path | None) -> Path:
-    if out is None:
-        if folder is None:
-            raise OptionError(
-                "the results lie in different folders; say where their project goes: -o FILE.qgz"
-            )
-        return folder / PROJECT_FILE
-    path = Path(out)
-    if path.suffix.lower() != ".qgz":
-        raise OptionError(f"{path}: a QGIS project is a file that ends in .qgz")
-    if not path.parent.is_dir():
-        raise OptionError(f"{path}: there is no folder {path.parent}; make it, or give another")
-    return path
+    if out is None and folder is None:
+        raise OptionError(
+            "the results lie in different folders; say where their project goes: -o FILE.qgz"
+        )
+    return placed(out, (folder or Path()) / PROJECT_FILE, (".qgz",), "a QGIS project")
 
 
 def _base(folder: Path, project: Path) -> str:

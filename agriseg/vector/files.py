@@ -25,6 +25,7 @@ import shapely
 from numpy.typing import NDArray
 
 from agriseg.errors import OutputError
+from agriseg.raster.place import check_place
 from agriseg.raster.writer import replacing, sweep_abandoned
 from agriseg.vector.lonlat import to_lonlat, wkt_of
 
@@ -159,17 +160,12 @@ def check_format(path: Path, crs: rasterio.crs.CRS | None) -> None:
     elif ending not in FORMATS:
         *most, last = FORMATS
         found = f"the name must end in {', '.join(most)} or {last}"
-    elif path.is_dir():
-        found = "it is a folder; give the name of a file"
-    elif not path.parent.is_dir():
-        found = f"there is no folder {path.parent}; make it, or give another"
-    elif not os.access(path.parent, os.W_OK | os.X_OK):
-        found = f"you may not write into the folder {path.parent}; give another"
     elif FORMATS[ending].driver and set("!;") & set(str(path.absolute())):
         # pyogrio takes them for parts of a URL, and would write to another place.
         found = f"GDAL takes no ! or ; in a path ({path.absolute()}); give one without"
     if found:
         raise OutputError(f"{path} cannot be written: {found}")
+    check_place(path)
     if FORMATS[ending].lonlat:
         to_lonlat(path, crs)
 

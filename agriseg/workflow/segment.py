@@ -26,8 +26,8 @@ from agriseg.pipeline import (
 from agriseg.publish import (
     PROJECT_FILE,
     REPORT_FILE,
+    try_project,
     write_item,
-    write_project,
     write_quicklook,
     write_report,
 )
@@ -148,7 +148,7 @@ def _noted(
     if batch is not None:
         batch.write_index()
         if qgis and any(isinstance(one, Run) for one in found.values()):
-            _project_of_all(batch.folder)
+            try_project(batch.folder)
     return found
 
 
@@ -156,10 +156,7 @@ def _with_project(run: Run) -> Run:
     """The run with its QGIS project; a map is not lost because that cannot be written."""
     if run.resumed and (run.path / PROJECT_FILE).exists():
         return run
-    try:
-        write_project(run)
-    except AgrisegError as error:
-        _LOG.warning("no QGIS project: %s", error)
+    if not try_project(run):
         return run
     return replace(read_run(run.path), resumed=run.resumed)
 
@@ -174,13 +171,6 @@ def _report_on(run: Run) -> None:
         write_item(run)  # the last: it lists the others
     except AgrisegError as error:
         _LOG.warning("no report: %s", error)
-
-
-def _project_of_all(folder: Path) -> None:
-    try:
-        write_project(folder)
-    except AgrisegError as error:
-        _LOG.warning("no QGIS project of all scenes: %s", error)
 
 
 def _words(failed: Mapping[str, Exception], scenes: int) -> str:

@@ -339,7 +339,7 @@ def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
     run = make_run(tmp_path / "out")
     with pytest.raises(OptionError, match=r"ends in \.qgz"):
         write_project(run, tmp_path / "x.qgs")
-    with pytest.raises(OptionError, match="no folder"):
+    with pytest.raises(OutputError, match="no folder"):
         write_project(run, tmp_path / "gone" / "x.qgz")
     other = make_run(tmp_path / "elsewhere")
     with pytest.raises(OptionError, match="different folders"):

@@ -12,7 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 import agriseg
-from agriseg.errors import InputError, OptionError
+from agriseg.errors import InputError, OptionError, OutputError
 from agriseg.legend import Legend
 from agriseg.publish.report import write_report
 from tests.publish.runs import add_farm, make_run, squares, write_table
@@ -202,7 +202,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "out", fields=False)
     with pytest.raises(OptionError, match=r"ends in \.html"):
         write_report(run, tmp_path / "x.pdf")
-    with pytest.raises(OptionError, match="there is no folder"):
+    with pytest.raises(OutputError, match="there is no folder"):
         write_report(run, tmp_path / "no" / "x.html")
     with pytest.raises(InputError, match="no finished run"):
         write_report(tmp_path)
