@@ -155,7 +155,9 @@ def _zones(
         smooth_m=options.smooth_m,
         pixels=options.pixels,
         crop=options.crop,
+        weed=options.weed,
         ground=options.ground,
+        params=options.params,
         uncalibrated=True,  # the table of the same index says what that means
     )
     raster = layers.classes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from agriseg.fields.zones.vigour import (
 )
 from agriseg.geobox import GeoBox
 from agriseg.indices import Index, default_indices, find_index
-from agriseg.indices.compute import fits_units
+from agriseg.indices.compute import constants_of, fits_units
 from agriseg.raster.opening import open_scene
 from agriseg.raster.reader import SceneReader, apart_words, crs_words
 from agriseg.raster.scene import Scene
@@ -67,7 +67,9 @@ class ZoneOptions:
         smooth_m: Width of the smoothing in metres; None: from field, rows and pixels.
         min_zone_m2: No part of a zone is smaller; None: four squares of `smooth_m`.
         pixels: Whose index counts: "crop", "plants" (crop and weeds), or "all", soil too.
-        crop, ground: Names of classes that are crop, or bare, where their names do not tell.
+        crop, weed, ground: Names of classes that are crop, weeds, or bare, where their names do not
+            tell.
+        params: Constants of the index's formula that shall have another value.
         uncalibrated: Take an index that needs reflectance of whatever numbers there are.
     """
 
@@ -78,7 +80,9 @@ class ZoneOptions:
     min_zone_m2: float | None = None
     pixels: str = "crop"
     crop: tuple[str, ...] = ()
+    weed: tuple[str, ...] = ()
     ground: tuple[str, ...] = ()
+    params: Mapping[str, float] = field(default_factory=dict)
     uncalibrated: bool = False
 
     def __post_init__(self) -> None:
@@ -192,6 +196,7 @@ def zone_basis(scene: Scene, raster: ClassRaster, options: ZoneOptions) -> ZoneB
             )
         name = usual[0]
     index = find_index(name, scene)
+    index = replace(index, constants=tuple(constants_of(index, options.params).items()))
     # Zones are within a scene: values that are comparable there only will do.
     fits_units(index, scene, uncalibrated=options.uncalibrated)
     return ZoneBasis(_on_grid(scene, raster), raster, index, _kinds(raster, options), options)
@@ -220,7 +225,7 @@ def _kinds(raster: ClassRaster, options: ZoneOptions) -> tuple[int, ...] | None:
             f"{raster.path} does not name its classes, so which of them is crop is unknown; give "
             "--names 0=soil,1=crop,2=weed with its own numbers, or --pixels all"
         )
-    kinds = kinds_of(raster.names, crop=options.crop, ground=options.ground)
+    kinds = kinds_of(raster.names, crop=options.crop, weed=options.weed, ground=options.ground)
     found = kinds.crop if options.pixels == "crop" else kinds.plants
     if not found:
         there = ", ".join(raster.names[value] for value in sorted(raster.names))
