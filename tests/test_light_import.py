@@ -68,6 +68,18 @@ def test_help_is_light(arguments: tuple[str, ...]) -> None:
     assert printed.strip()
 
 
+def test_completion_is_light() -> None:
+    asked = {
+        "_AGRISEG_COMPLETE": "complete_bash",
+        "COMP_WORDS": "agriseg compare a b --indices NDVI,",
+        "COMP_CWORD": "5",
+    }
+    loaded, printed = loaded_after(f"import os\nos.environ.update({asked!r})\n{command()}")
+    assert "agriseg.cli" in loaded
+    assert not loaded & HEAVY
+    assert len(printed.split()) > 5
+
+
 def test_help_names_the_commands() -> None:
     _, printed = loaded_after(command("--help"))
     assert {"segment", "info"} <= set(printed.split())

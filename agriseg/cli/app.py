@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from agriseg._version import __version__
 from agriseg.cli.bench import bench
+from agriseg.cli.command import as_command
 from agriseg.cli.compare import compare
 from agriseg.cli.evaluate import evaluate
 from agriseg.cli.export import export
 from agriseg.cli.fields import fields
 from agriseg.cli.health import health
-from agriseg.cli.import_ import import_
+from agriseg.cli.import_ import import_, preset_lines
 from agriseg.cli.indices import indices
 from agriseg.cli.info import info
 from agriseg.cli.qgis import qgis
@@ -34,33 +36,34 @@ from agriseg.errors import AgrisegError
 
 __all__ = ["app", "main"]
 
+
+class _WithPresets(TyperCommand):
+    """A command whose help lists the presets; loading them takes longer than all other help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.help = str(self.help).replace("PRESETS", preset_lines())
+        super().format_help(ctx, formatter)
+
+
 app = typer.Typer(
     name="agriseg",
     help="Maps of crop, weed and soil from drone and satellite imagery of any size.",
-    no_args_is_help=True,
+    epilog="Exit codes: 0 done; 1 some of many scenes or runs failed; 2 a fault that you can mend, "
+    "told in one line; 130 stopped by Ctrl-C.",
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(segment)
-app.command()(health)
-app.command()(zones)
-app.command()(weeds)
-app.command()(season)
-app.command()(compare)
-app.command()(trial)
-app.command()(fields)
-app.command()(indices)
-app.command()(vectorize)
-app.command()(qgis)
-app.command()(report)
-app.command()(info)
-app.command()(bench)
-app.command()(train)
-app.command()(evaluate)
-app.command()(export)
-app.command("import")(import_)
-app.command()(simulate)
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(segment, health, zones, weeds, season, compare, trial, fields, indices, vectorize),
+    *(qgis, report, info, bench, train, evaluate, export, import_, simulate),
+)
+for _one in _COMMANDS:
+    _kind = _WithPresets if _one is import_ else None
+    app.command(_one.__name__.rstrip("_"), cls=_kind)(as_command(_one))
+
+# What typer raises for words that make no command; not all of its versions have a name for it.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def _version(wanted: bool) -> None:
@@ -69,13 +72,17 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Maps of crop, weed and soil from drone and satellite imagery of any size."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), end="")  # nothing is left to print where typer did it in colours
+        raise typer.Exit(2)
 
 
 def main() -> NoReturn:
@@ -87,19 +94,24 @@ def main() -> NoReturn:
     for start in chatter:
         warnings.filterwarnings("ignore", message=start)
     try:
-        app(standalone_mode=True)
+        code = app(prog_name="agriseg", standalone_mode=False)
     except AgrisegError as error:
         _fail(str(error), error.exit_code)
+    except _UsageError as error:
+        _misused(error)
     except MemoryError:
         _fail(
             "there is not enough memory; use a smaller --chip or --batch, or close other programs",
             2,
         )
-    except BrokenPipeError:
-        # The reader of our output went away (`agriseg info ... | head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(0)
+    sys.exit(code or 0)
+
+
+def _misused(error: Any) -> NoReturn:
+    """Say what is wrong with the words of the command, and where the right ones stand."""
+    path = error.ctx.command_path if error.ctx is not None else "agriseg"
+    said = " ".join(error.format_message().split()).rstrip(".")
+    _fail(f"{said[:1].lower()}{said[1:]}; {path} --help tells what there is", 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
+from agriseg.cli.groups import Part, Predicting, Reading
 from agriseg.cli.words import count_words, numerics_words, time_words
 
 __all__ = ["bench"]
@@ -13,20 +15,12 @@ __all__ = ["bench"]
 
 def bench(
     rasters: opt.Rasters,
+    *,
+    reading: Reading,
+    part: Part,
     model: opt.Model = None,
-    bands: opt.Bands = None,
-    sensor: opt.Sensor = None,
-    scale: opt.Scale = None,
-    offset: opt.Offset = None,
-    nodata: opt.Nodata = None,
-    chip: opt.Chip = None,
-    overlap: opt.Overlap = None,
-    engine: opt.Engine = "auto",
-    device: opt.Device = "auto",
-    precision: opt.Precision = "auto",
-    threads: opt.Threads = None,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    predicting: Predicting,
+    answer: Answer,
 ) -> None:
     """Measure what `agriseg segment` will take on this machine: time, memory, disk.
 
@@ -39,23 +33,15 @@ def bench(
     from agriseg.workflow import bench as run_bench
 
     found = run_bench(
-        rasters[0] if len(rasters) == 1 else rasters,
+        said.one_or_all(rasters),
         model=model,
-        bands=bands,
-        sensor=sensor,
-        scale=scale,
-        offset=offset,
-        nodata=nodata,
-        chip=chip,
-        overlap=overlap,
-        engine=engine,
-        device=device,
-        precision=precision,
-        threads=threads,
+        **reading.keywords(),
+        **predicting.keywords(),
+        **part.keywords(),
     )
     many = found if isinstance(found, list) else [found]
-    if as_json:
-        print(json.dumps([{**asdict(one), "limited_by": one.limited_by} for one in many], indent=2))
+    answer.give([{**asdict(one), "limited_by": one.limited_by} for one in many])
+    if not answer.prints:
         return
     for one in many:
         why = f" ({one.why})" if one.why else ""

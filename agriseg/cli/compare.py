@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer, records
+from agriseg.cli.screen import MOST_ROWS, console, new_table
 from agriseg.cli.words import area_words, size_words
 from agriseg.errors import OptionError
 
@@ -18,56 +18,33 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_FILE_WIDTH = 160
-_MOST_ROWS = 40
-
 
 def compare(
-    run_a: Annotated[
-        str, typer.Argument(help="Folder of the earlier run.", metavar="RUN_A", show_default=False)
-    ],
-    run_b: Annotated[
-        str, typer.Argument(help="Folder of the later run.", metavar="RUN_B", show_default=False)
-    ],
-    out: Annotated[
-        str, typer.Option("-o", "--out", help="Folder for the files.", show_default=False)
-    ],
+    run_a: Annotated[str, opt.argument("RUN_A", "Folder of the earlier run.")],
+    run_b: Annotated[str, opt.argument("RUN_B", "Folder of the later run.")],
+    *,
+    out: Annotated[str, opt.to_folder("Folder for the files.")],
+    align: Annotated[
+        bool, opt.flag("--align", "Read RUN_B moved back by the shift that was measured.")
+    ] = False,
     fields: Annotated[
-        str | None,
-        typer.Option(
-            help="Vector file with outlines. Default: fields.gpkg of RUN_A, else of RUN_B, else "
-            "all common ground.",
-            metavar="FILE",
-            show_default=False,
-        ),
+        str | None, opt.outlines("fields.gpkg of RUN_A, else of RUN_B, else all common ground.")
     ] = None,
     indices: Annotated[
-        str | None,
-        typer.Option(
-            "-i",
-            "--indices",
-            help="Names with commas between. Default: the usual ones of both scenes.",
-            metavar="NAMES",
-            show_default=False,
-        ),
+        str | None, opt.index_list(" Those that both scenes can have; 'none' for none.")
     ] = None,
     no_indices: Annotated[
-        bool, typer.Option("--no-indices", help="Compare classes alone.")
+        bool, opt.flag("--no-indices", "Compare classes alone.", opt.INDICES)
     ] = False,
     ignore_levels: Annotated[
         bool,
-        typer.Option(
+        opt.flag(
             "--ignore-levels",
-            help="Compare indices even of reflectance with numbers that are none.",
+            "Compare indices even of reflectance with numbers that are none.",
+            opt.INDICES,
         ),
     ] = False,
-    align: Annotated[
-        bool,
-        typer.Option("--align", help="Read RUN_B moved back by the shift that was measured."),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    answer: Answer,
 ) -> None:
     """Compare two runs of the same ground: what became of classes and indices.
 
@@ -82,21 +59,15 @@ def compare(
 
     - `agriseg compare out/may out/june -o change --fields fields.gpkg -i NDVI,NDRE --align`
     """
-    from rich.console import Console
-
     from agriseg.cli.bar import Bar
     from agriseg.farm.compare import compare as run_compare
     from agriseg.farm.compare import record_of
 
     if indices is not None and no_indices:
         raise OptionError("--indices names some, and --no-indices says none; leave one out")
-    names: tuple[str, ...] | None = () if no_indices else None
-    if indices is not None:
-        names = opt.words(indices, "--indices")
-    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    bar = Bar(console, "compare")
+    names = said.some_or_none("none" if no_indices else indices, "--indices")
+    screen = console(quiet=answer.quiet)
+    bar = Bar(screen, "compare")
     bar.start(1.0)
     try:
         found = run_compare(
@@ -111,45 +82,36 @@ def compare(
         )
     finally:
         bar.close()
-    _print(console, found)
-    if as_json:
-        rows = json.loads(found.table.drop(columns="geometry").to_json(orient="records"))
-        print(json.dumps({"folder": str(found.folder), **record_of(found), "fields": rows}))
+    _show(screen, found)
+    answer.give({"folder": found.folder, **record_of(found), "fields": records(found.table)})
 
 
-def _print(console: Console, found: Comparison) -> None:
+def _show(screen: Console, found: Comparison) -> None:
     grid = found.grid
     size = size_words(grid.mean_gsd_m or 0.0)
-    console.print(
+    screen.print(
         f"[bold]{found.names[0]} > {found.names[1]}[/bold]  {grid.width} x {grid.height} pixels "
         f"of {size}, {area_words(grid.area_m2 or 0.0)}"
     )
     if found.shift is not None:
         done = "; moved back" if found.aligned else ""
-        console.print(f"  shift   {found.shift.words()}{done}", markup=False)
-    _rows(console, found)
+        screen.print(f"  shift   {found.shift.words()}{done}", markup=False)
+    _rows(screen, found)
     if found.transitions_ha:
-        _transitions(console, found)
+        _transitions(screen, found)
     for note in found.notes:
-        console.print(f"  note    {note}", markup=False)
-    console.print(f"  done    {found.folder}: {', '.join(found.files)}", markup=False)
+        screen.print(f"  note    {note}", markup=False)
+    screen.print(f"  done    {found.folder}: {', '.join(found.files)}", markup=False)
 
 
-def _rows(console: Console, found: Comparison) -> None:
+def _rows(screen: Console, found: Comparison) -> None:
     """A row a field: before, after and the change of each cover and index."""
     from rich.markup import escape
-    from rich.table import Table
 
     frame = found.table
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
-    table.add_column("field")
-    table.add_column("seen by both", justify="right")
     stems = [name.removesuffix("_change") for name in frame if name.endswith("_change")]
-    for stem in stems:
-        cover = stem.startswith("cover_")
-        heading = stem.removeprefix("cover_").removesuffix("_percent").removesuffix("_mean")
-        table.add_column(f"{heading} %" if cover else heading.upper(), justify="right")
-    for row in frame.head(_MOST_ROWS).to_dict("records"):
+    made = new_table("field", "seen by both", *map(_heading, stems), left=("field",), indent=2)
+    for row in frame.head(MOST_ROWS).to_dict("records"):
         cells = [escape(f"{row['field_id']} {row['name']}".strip())]
         cells.append(f"{row['compared_percent']:.0f} %")
         for stem in stems:
@@ -157,15 +119,20 @@ def _rows(console: Console, found: Comparison) -> None:
             a, b = row[f"{stem}_a"], row[f"{stem}_b"]
             known = a == a and b == b  # NaN is not equal to itself
             cells.append(f"{a:.{digits}f} > {b:.{digits}f} ({b - a:+.{digits}f})" if known else "-")
-        table.add_row(*cells)
-    console.print(table)
+        made.add_row(*cells)
+    screen.print(made)
     if found.indices:
-        console.print("  indices are means of all ground that both have seen, soil too")
-    if len(frame) > _MOST_ROWS:
-        console.print(f"  and {len(frame) - _MOST_ROWS:,} more in change.csv")
+        screen.print("  indices are means of all ground that both have seen, soil too")
+    if len(frame) > MOST_ROWS:
+        screen.print(f"  and {len(frame) - MOST_ROWS:,} more in change.csv")
 
 
-def _transitions(console: Console, found: Comparison) -> None:
+def _heading(stem: str) -> str:
+    name = stem.removeprefix("cover_").removesuffix("_percent").removesuffix("_mean")
+    return f"{name} %" if stem.startswith("cover_") else name.upper()
+
+
+def _transitions(screen: Console, found: Comparison) -> None:
     """The largest changes of class on all common ground."""
     total = sum(found.transitions_ha.values())
     moved = {name: ha for name, ha in found.transitions_ha.items() if name not in found.stayed}
@@ -173,4 +140,4 @@ def _transitions(console: Console, found: Comparison) -> None:
     shares = ((name, 100 * ha / total) for name, ha in most)
     words = ", ".join(f"{name} {share:.1f} %" for name, share in shares if share >= 0.05)
     share = 100 * sum(moved.values()) / total
-    console.print(f"  changed {share:.1f} % of the ground: {words or 'nothing'}", markup=False)
+    screen.print(f"  changed {share:.1f} % of the ground: {words or 'nothing'}", markup=False)

@@ -2,132 +2,99 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from agriseg.cli import options as opt
-from agriseg.errors import AgrisegError, OptionError
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
+from agriseg.cli.complete import among, ending
+from agriseg.cli.groups import Predicting
+from agriseg.errors import AgrisegError
 
 __all__ = ["evaluate"]
 
-_SCORING, _MODEL = "Scoring", "Model"
+_SCORING = "Scoring"
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(help="Model file, crop-weed, or index-baseline.", metavar="MODEL")
-    ],
+    model: opt.ModelFile,
     data: Annotated[
         str,
-        typer.Argument(
-            help="YAML file with legend and data, a training config, a simulated folder, or a "
-            "raster with --labels.",
-            metavar="DATA",
+        opt.argument(
+            "DATA",
+            "YAML file with legend and data, a training config, a simulated folder, or a raster "
+            "with --labels.",
         ),
     ],
     against: Annotated[
-        str | None, typer.Argument(help="Another model, side by side.", metavar="[MODEL2]")
+        str | None, opt.argument("MODEL2", "Another model, side by side.", among(*opt.MODELS))
+    ] = None,
+    *,
+    out: Annotated[
+        str | None, opt.to_folder("Write evaluation.json and evaluation.png here.")
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Label raster or vector file of DATA.", rich_help_panel="Reading"),
+        opt.value("--labels", "FILE", "Label raster or vector file of DATA.", opt.READING),
     ] = None,
     part: Annotated[
         str | None,
-        typer.Option(
-            help="Only what is for train, validation or test, as DATA or its training say.",
-            rich_help_panel="Reading",
+        opt.value(
+            "--part",
+            "NAME",
+            "Only what is for train, validation or test, as DATA or its training say.",
+            opt.READING,
+            among("train", "validation", "test"),
         ),
     ] = None,
     base: opt.Base = None,
     mapping: Annotated[
         list[str] | None,
-        typer.Option(
+        opt.value(
             "--map",
-            help="Score a class as another: crop=plant,weed=plant. Repeatable.",
-            metavar="CLASS=CLASS",
-            rich_help_panel=_SCORING,
+            "CLASS=CLASS",
+            "Score a class as another: crop=plant,weed=plant. Repeatable.",
+            _SCORING,
         ),
     ] = None,
     tolerance_m: Annotated[
         float | None,
-        typer.Option(
-            "--tolerance-m",
-            help="How far borders may be off. Default: two pixels.",
-            metavar="METRES",
-            show_default=False,
-            rich_help_panel=_SCORING,
+        opt.value(
+            "--tolerance-m", "METRES", "How far borders may be off. Default: two pixels.", _SCORING
         ),
     ] = None,
     gsd: Annotated[
         str | None,
-        typer.Option(
+        opt.value(
             "--gsd",
-            help="Do it again at these pixel sizes, to see quality against time: 0.01,0.02,0.04.",
-            metavar="METRES,...",
-            rich_help_panel=_SCORING,
-        ),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "-o", "--out", help="Write evaluation.json and evaluation.png here.", show_default=False
+            "METRES,...",
+            "Do it again at these pixel sizes, to see quality against time: 0.01,0.02,0.04.",
+            _SCORING,
         ),
     ] = None,
     calibrated: Annotated[
         str | None,
-        typer.Option(
+        opt.value(
             "--save-calibrated",
-            help="Write MODEL here with the fitted temperature. DATA must be validation data.",
-            metavar="FILE",
-            rich_help_panel=_MODEL,
+            "FILE",
+            "Write MODEL here with the fitted temperature. DATA must be validation data.",
+            opt.MODEL,
+            ending((".safetensors",)),
         ),
     ] = None,
     into_card: Annotated[
         str | None,
-        typer.Option(
+        opt.value(
             "--into-card",
-            help="Keep the scores in the card of the file MODEL, under this name of the data.",
-            metavar="NAME",
-            rich_help_panel=_MODEL,
+            "NAME",
+            "Keep the scores in the card of the file MODEL, under this name of the data.",
+            opt.MODEL,
         ),
     ] = None,
-    chip: opt.Chip = None,
-    overlap: opt.Overlap = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Chips predicted at once.", rich_help_panel=_MODEL)
-    ] = None,
-    engine: opt.Engine = "auto",
-    device: opt.Device = "auto",
-    precision: opt.Precision = "auto",
-    threads: opt.Threads = None,
-    tta: Annotated[
-        str,
-        typer.Option(help="Test-time augmentation: none, flips or turns.", rich_help_panel=_MODEL),
-    ] = "none",
-    ignore_gsd: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-gsd",
-            help="Use the model far outside its range of pixel sizes.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False,
-    trust_model: Annotated[
-        bool,
-        typer.Option(
-            "--trust-model",
-            help="Let a model file name Python code to import. Only for files you trust.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    predicting: Predicting,
+    answer: Answer,
 ) -> None:
     """Measure how good a model is on labelled data, and where it fails.
 
@@ -148,8 +115,11 @@ def evaluate(
     from agriseg.cli.evaluation_table import Watching, print_evaluation
     from agriseg.evaluation import evaluate as run_evaluate
     from agriseg.evaluation.store import save_calibrated, save_scores
+    from agriseg.models.file import check_model_place
 
-    watcher = None if quiet else Watching()
+    if calibrated is not None:
+        check_model_place(Path(calibrated))
+    watcher = None if answer.quiet else Watching()
     try:
         found = run_evaluate(
             model,
@@ -160,23 +130,11 @@ def evaluate(
             renamed=renamed_by(mapping or []),
             part=part,
             base=base,
-            gsd_m=_sizes(gsd),
+            gsd_m=said.numbers(gsd, "--gsd") or [],
             watcher=watcher,
             tolerance_m=tolerance_m,
-            chip=chip,
-            overlap=overlap,
-            ignore_gsd=ignore_gsd,
-            batch=batch,
-            engine=engine,
-            device=device,
-            precision=precision,
-            threads=threads,
-            tta=tta,
-            trust=trust_model,
+            **predicting.keywords(),
         )
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
     finally:
         if watcher is not None:
             watcher.close()
@@ -189,33 +147,19 @@ def evaluate(
             kept.append(str(save_calibrated(model, found, calibrated)))
     except AgrisegError as error:
         fault = error  # what was measured is told all the same
-    if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
-    elif not quiet:
+    answer.give(found.to_dict())
+    if answer.prints:
         written = [] if out is None else [f"{out}/evaluation.json", "evaluation.png"]
         print_evaluation(found, [*written, *kept])
     if fault is not None:
         raise fault
 
 
-def renamed_by(texts: Sequence[str]) -> Mapping[str, str]:
+def renamed_by(texts: Sequence[str]) -> dict[str, str]:
     """What `--map crop=plant,weed=plant` says.
 
     Raises:
         OptionError: It is not that, or a class is given twice.
     """
-    found: dict[str, str] = {}
-    for text in ",".join(texts).split(",") if texts else []:
-        name, equals, target = (word.strip() for word in text.partition("="))
-        if not (name and equals and target):
-            raise OptionError(
-                f"--map {text!r}: expected are pairs such as crop=plant, with commas between"
-            )
-        if found.get(name, target) != target:
-            raise OptionError(f"--map {name}: it is scored as {found[name]} and as {target}")
-        found[name] = target
-    return found
-
-
-def _sizes(text: str | None) -> list[float]:
-    return [] if text is None else opt.numbers(text, "--gsd", text.count(",") + 1) or []
+    parts = [part for text in texts for part in text.split(",")]
+    return said.pairs(parts, "--map", "crop=plant, with commas between")

@@ -6,21 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from agriseg.cli.bar import Bar
+from agriseg.cli.screen import console, new_table
 from agriseg.cli.words import count_words, number_words, size_words
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from agriseg.evaluation import Evaluation
     from agriseg.evaluation.measures import Measure
     from agriseg.evaluation.objects import SizeBin
 
 __all__ = ["Watching", "print_evaluation"]
 
-_FILE_WIDTH = 160
 _COLUMNS = (
     ("precision", "precision"),
     ("recall", "recall"),
@@ -34,7 +34,7 @@ class Watching:
     """A bar on a terminal for each pass over the scenes."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console()
         self._bar = Bar(self._console, "")
 
     def begin(self, what: str, pixels: int) -> None:
@@ -52,49 +52,46 @@ class Watching:
 
 def print_evaluation(found: Evaluation, written: Sequence[str] = ()) -> None:
     """Print all tables."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    _head(console, found)
-    _classes(console, found)
-    _together(console, found)
-    _mistakes(console, found)
-    _objects(console, found)
+    screen = console(stderr=False)
+    _head(screen, found)
+    _classes(screen, found)
+    _together(screen, found)
+    _mistakes(screen, found)
+    _objects(screen, found)
     if found.comparison is not None:
-        _beside(console, found)
+        _beside(screen, found)
     if found.series:
-        _series(console, found)
+        _series(screen, found)
     for note in found.notes:
-        console.print(f"  [yellow]note[/yellow]    {escape(note)}")
+        screen.print(f"  [yellow]note[/yellow]    {escape(note)}")
     if written:
-        console.print(f"  done    {escape(', '.join(written))}")
+        screen.print(f"  done    {escape(', '.join(written))}")
 
 
-def _head(console: Console, found: Evaluation) -> None:
+def _head(screen: Console, found: Evaluation) -> None:
     pixels = found.pixels
     size = count_words(pixels.labelled, "labelled pixel")
     if pixels.mapped_ha is not None:
         size += f", {pixels.mapped_ha:.3g} ha mapped"
     scenes = count_words(len(found.scenes), "scene")
-    console.print(f"[bold]{escape(found.model)}[/bold]  {scenes}, {size}")
-    console.print(f"  {escape(found.words)}")
+    screen.print(f"[bold]{escape(found.model)}[/bold]  {scenes}, {size}")
+    screen.print(f"  {escape(found.words)}")
     left_out = []
     if pixels.ignored:
         left_out.append(f"{count_words(pixels.ignored, 'pixel')} without a label")
     if pixels.unpredicted:
         left_out.append(f"{count_words(pixels.unpredicted, 'labelled pixel')} without data")
     if left_out:
-        console.print(f"  left out: {', '.join(left_out)}")
+        screen.print(f"  left out: {', '.join(left_out)}")
 
 
-def _classes(console: Console, found: Evaluation) -> None:
+def _classes(screen: Console, found: Evaluation) -> None:
     hectares = found.pixels.truth_ha is not None
-    table = _table()
-    for heading in ("class", "IoU", "95 %", *(text for _, text in _COLUMNS)):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
     unit = "ha" if hectares else "pixels"
-    table.add_column(f"labelled {unit}", justify="right")
-    table.add_column(f"mapped {unit}", justify="right")
+    scores = ("IoU", "95 %", *(text for _, text in _COLUMNS))
+    table = new_table(
+        "class", *scores, f"labelled {unit}", f"mapped {unit}", left=("class",), indent=2
+    )
     truth, called = found.confusion.sum(axis=1), found.confusion.sum(axis=0)
     for k, label in enumerate(found.matched.scored):
         sizes = [f"{int(truth[k]):,}", f"{int(called[k]):,}"]
@@ -116,39 +113,37 @@ def _classes(console: Console, found: Evaluation) -> None:
     table.add_row(
         "[bold]mean[/bold]", f"[bold]{_value(iou)}[/bold]", _interval(iou), *mean, *borders
     )
-    console.print(table)
+    screen.print(table)
 
 
-def _together(console: Console, found: Evaluation) -> None:
+def _together(screen: Console, found: Evaluation) -> None:
     accuracy, kappa = found.measures["accuracy"], found.measures["kappa"]
-    console.print(
+    screen.print(
         f"  accuracy {_value(accuracy)} ({_interval(accuracy)}), kappa {_value(kappa)} "
         f"({_interval(kappa)})"
     )
     metres, pixels = found.tolerance
     off = f"{pixels:.3g} pixels" + ("" if metres is None else f" ({size_words(metres)})")
-    console.print(
+    screen.print(
         f"  intervals: 95 %, {found.unit.words} drawn anew 1,000 times; borders may be {off} off"
     )
     if found.unit.caveat:
-        console.print(f"  [yellow]{escape(found.unit.caveat)}[/yellow]")
+        screen.print(f"  [yellow]{escape(found.unit.caveat)}[/yellow]")
     one = found.calibration
     text = f"  confidence: calibration error {_number(one.error)}"
     if one.factor is not None and one.temperature is not None:
         text += f"; {_number(one.error_after)} with a temperature of {one.temperature:.2f}"
-    console.print(text)
+    screen.print(text)
     if math.isfinite(found.seam_score):
-        console.print(
+        screen.print(
             f"  seams: classes change {found.seam_score:.2f} times as often where chips meet"
         )
 
 
-def _mistakes(console: Console, found: Evaluation) -> None:
+def _mistakes(screen: Console, found: Evaluation) -> None:
     """The confusion matrix, in percent of each label."""
-    table = _table()
-    table.add_column("labelled, of 100 pixels")
-    for name in found.names:
-        table.add_column(f"called {escape(name)}", justify="right")
+    first = "labelled, of 100 pixels"
+    table = new_table(first, *(f"called {name}" for name in found.names), left=(first,), indent=2)
     counts = found.pixels.counts
     decided = found.matched.decided
     for k, name in enumerate(found.names):
@@ -157,7 +152,7 @@ def _mistakes(console: Console, found: Evaluation) -> None:
     for code in range(len(counts)):
         if decided[code] < 0 and counts[code].sum():
             table.add_row(escape(found.matched.code_name(code)), *_shares(counts[code]))
-    console.print(table)
+    screen.print(table)
 
 
 def _shares(counts: Sequence[float]) -> list[str]:
@@ -165,7 +160,7 @@ def _shares(counts: Sequence[float]) -> list[str]:
     return [f"{100 * float(value) / total:.1f}" for value in counts]
 
 
-def _objects(console: Console, found: Evaluation) -> None:
+def _objects(screen: Console, found: Evaluation) -> None:
     """Pieces found, and pieces that are right, by size."""
     if not found.objects:
         return
@@ -181,15 +176,13 @@ def _objects(console: Console, found: Evaluation) -> None:
         ("pieces found", "recall", "objects"),
         ("pieces on the map that are right", "precision", "called"),
     ):
-        table = _table()
-        table.add_column(f"{words}, by size{pixels}")
-        for name in found.names:
-            table.add_column(escape(name), justify="right")
+        first = f"{words}, by size{pixels}"
+        table = new_table(first, *found.names, left=(first,), indent=2)
         for low, high in sizes:
             row = [by_size.get((name, low)) for name in found.names]
             table.add_row(size_label(low, high, unit), *(_of(one, share, total) for one in row))
         table.add_row("all", *(_of(one, share, total) for one in sums))
-        console.print(table)
+        screen.print(table)
 
 
 def _of(one: SizeBin | None, share: str, total: str) -> str:
@@ -198,13 +191,12 @@ def _of(one: SizeBin | None, share: str, total: str) -> str:
     return f"{100 * getattr(one, share):.0f} % of {count:,}" if count else "-"
 
 
-def _beside(console: Console, found: Evaluation) -> None:
+def _beside(screen: Console, found: Evaluation) -> None:
     """Two models, and the interval of their difference."""
     assert found.comparison is not None
     other, apart = found.comparison.other, found.comparison.differences
-    table = _table()
-    for heading in ("IoU", escape(found.model), escape(other.model), "difference", "95 %", ""):
-        table.add_column(heading, justify="left" if heading in ("IoU", "") else "right")
+    headings = ("IoU", found.model, other.model, "difference", "95 %", "")
+    table = new_table(*headings, left=("IoU", ""), indent=2)
     rows: list[tuple[str, str, int | None]] = [
         (name, "iou", k) for k, name in enumerate(found.names)
     ]
@@ -219,15 +211,14 @@ def _beside(console: Console, found: Evaluation) -> None:
             _interval(apart[key], k, sign=True),
             "" if not math.isfinite(low) else "clear" if sure else "within chance",
         )
-    console.print(table)
-    console.print(f"  {escape(other.model)}: {escape(other.words)}")
+    screen.print(table)
+    screen.print(f"  {escape(other.model)}: {escape(other.words)}")
 
 
-def _series(console: Console, found: Evaluation) -> None:
+def _series(screen: Console, found: Evaluation) -> None:
     """Quality against time, by pixel size."""
-    table = _table()
-    for heading in ("pixel size", "seconds a ha", "mean IoU", "95 %", *map(escape, found.names)):
-        table.add_column(heading, justify="right")
+    headings = ("pixel size", "seconds a ha", "mean IoU", "95 %")
+    table = new_table(*headings, *found.names, indent=2)
     for one in found.series:
         table.add_row(
             size_words(one.gsd_m or 0.0),
@@ -236,11 +227,7 @@ def _series(console: Console, found: Evaluation) -> None:
             _interval(one.measures["mean_iou"]),
             *(_value(one.measures["iou"], k) for k in range(len(one.names))),
         )
-    console.print(table)
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
+    screen.print(table)
 
 
 def _at(value: object, place: int | None) -> float:

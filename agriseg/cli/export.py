@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli.answer import Answer
+from agriseg.cli.complete import band_names, ending, several
 from agriseg.cli.words import size_words
+from agriseg.errors import OptionError
 
 if TYPE_CHECKING:
     from agriseg.models import OnnxExport
@@ -20,76 +19,53 @@ _TILES, _INPUT = "Tiles", "Input"
 
 
 def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Model file (.safetensors), or a name: crop-weed.",
-            metavar="MODEL",
-            show_default=False,
-        ),
-    ],
+    model: opt.ModelFile,
     path: Annotated[
-        str,
-        typer.Argument(help="File to write, .onnx.", metavar="FILE", show_default=False),
-    ],
+        str | None, opt.argument("FILE", "File to write: .onnx.", ending((".onnx",)))
+    ] = None,
+    *,
+    out: Annotated[str | None, opt.to_file("The same as FILE.", ".onnx")] = None,
     bands: Annotated[
         str | None,
-        typer.Option(
-            help="Bands of the raster in its order: red,green,blue. Optional ones may be left out. "
+        opt.value(
+            "--bands",
+            "ROLES",
+            "Bands of the raster in its order: red,green,blue. Optional ones may be left out. "
             "Default: all of the model's.",
-            metavar="ROLES",
-            show_default=False,
-            rich_help_panel=_INPUT,
+            _INPUT,
+            several(band_names),
         ),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(
-            help="Reflectance = number in QGIS x SCALE + OFFSET: 0.0001 for reflectance x 10000. "
+        opt.value(
+            "--scale",
+            "SCALE",
+            "Reflectance = number in QGIS x SCALE + OFFSET: 0.0001 for reflectance x 10000. "
             "Default: 1/255 for red, green and blue (8-bit pictures), else 1 (reflectance).",
-            show_default=False,
-            rich_help_panel=_INPUT,
+            _INPUT,
         ),
     ] = None,
-    offset: Annotated[
-        float, typer.Option(help="See --scale.", rich_help_panel=_INPUT, show_default=False)
-    ] = 0.0,
+    offset: Annotated[float, opt.value("--offset", "OFFSET", "See --scale.", _INPUT)] = 0.0,
     gsd: Annotated[
         float | None,
-        typer.Option(
-            help="Pixel size of the raster in metres, to which Deepness resamples. Default: the "
-            "middle of the model's range.",
-            metavar="METRES",
-            show_default=False,
-            rich_help_panel=_TILES,
+        opt.value(
+            "--gsd",
+            "METRES",
+            "Pixel size of the raster, to which Deepness resamples. Default: the middle of the "
+            "model's range.",
+            _TILES,
         ),
     ] = None,
     chip: Annotated[
-        int | None,
-        typer.Option(
-            help="Side of a tile in pixels. Default: the model's.",
-            show_default=False,
-            rich_help_panel=_TILES,
-        ),
+        int | None, opt.value("--chip", "PIXELS", "Side of a tile. Default: the model's.", _TILES)
     ] = None,
     overlap: Annotated[
         int | None,
-        typer.Option(
-            help="Pixels that tiles share. Default: the model's.",
-            show_default=False,
-            rich_help_panel=_TILES,
-        ),
+        opt.value("--overlap", "PIXELS", "What tiles share. Default: the model's.", _TILES),
     ] = None,
-    trust_model: Annotated[
-        bool,
-        typer.Option(
-            "--trust-model",
-            help="Let a model file name Python code to import. Only for files you trust.",
-        ),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    trust_model: opt.TrustModel = False,
+    answer: Answer,
 ) -> None:
     """Write a model as an ONNX file, which runs inside QGIS through the plugin Deepness.
 
@@ -105,9 +81,11 @@ def export(
     """
     from agriseg.models import export_onnx
 
+    if (path is None) == (out is None):
+        raise OptionError("give one file to write: agriseg export MODEL FILE.onnx")
     done = export_onnx(
         model,
-        path,
+        str(path or out),
         gsd_m=gsd,
         chip=chip,
         overlap=overlap,
@@ -116,14 +94,12 @@ def export(
         offset=offset,
         trust=trust_model,
     )
-    if not quiet:
-        _tell(done, is_gsd_chosen=gsd is not None)
-    if as_json:
-        told = {"file": str(done.path), "bands": done.card.keys, "scale": done.scale}
-        print(json.dumps({**told, "offset": done.offset, "deepness": done.metadata}))
+    answer.say(*_words(done, is_gsd_chosen=gsd is not None))
+    told = {"file": done.path, "bands": done.card.keys, "scale": done.scale}
+    answer.give({**told, "offset": done.offset, "deepness": done.metadata})
 
 
-def _tell(done: OnnxExport, *, is_gsd_chosen: bool) -> None:
+def _words(done: OnnxExport, *, is_gsd_chosen: bool) -> list[str]:
     """What was written, and what to do with it."""
     card, resolution = done.card, done.metadata.get("resolution")
     megabytes = done.path.stat().st_size / 1e6
@@ -148,7 +124,7 @@ def _tell(done: OnnxExport, *, is_gsd_chosen: bool) -> None:
         "In QGIS, panel Deepness, for a layer whose CRS is in metres: Browse to the file, Load "
         "default parameters, compare the input channels with the bands above, Run."
     )
-    print("\n".join(say), file=sys.stderr)
+    return say
 
 
 def _numbers_words(scale: float, offset: float) -> str:

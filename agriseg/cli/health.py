@@ -2,151 +2,74 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from agriseg.cli import options as opt
-from agriseg.cli.project import refresh_project
+from agriseg.cli import said
+from agriseg.cli.answer import Answer, records
+from agriseg.cli.groups import ClassKinds, OutlineColumns
+from agriseg.cli.screen import MOST_ROWS, console, new_table
+from agriseg.errors import AgrisegError, BatchError, InputError, OptionError
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 __all__ = ["health"]
 
-_FIELDS, _INDICES, _CLASSES = "Fields", "Indices", "Classes"
-_MOST_ROWS = 40
 _WIDEST = 24
+_SAID = ("date", "crop", "growth_stage", "farm", "client")
 
 
 def health(
     runs: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders that agriseg segment left: OUT/SCENE.",
-            metavar="RUN...",
-            show_default=False,
-        ),
+        list[str], opt.argument("RUN", "Folders that agriseg segment left: OUT/SCENE.")
     ],
-    fields: Annotated[
+    *,
+    out: Annotated[
         str | None,
-        typer.Option(
-            help="Vector file with the outlines of fields or plots, in any CRS. Default: they are "
-            "found in the map.",
-            metavar="FILE",
-            show_default=False,
-            rich_help_panel=_FIELDS,
+        opt.to_file(
+            "Write the table here too: .gpkg, .fgb, .parquet, .geojson, or .csv. For one run.",
+            *opt.VECTORS,
+            ".csv",
         ),
     ] = None,
-    id_col: Annotated[
-        str | None,
-        typer.Option(
-            help="Its column that tells them apart.", metavar="NAME", rich_help_panel=_FIELDS
-        ),
-    ] = None,
-    name_col: Annotated[
-        str | None,
-        typer.Option(help="Its column with their names.", metavar="NAME", rich_help_panel=_FIELDS),
-    ] = None,
-    inset_m: Annotated[
-        float,
-        typer.Option(
-            help="Leave out so much along the edges, as of plots.",
-            metavar="METRES",
-            rich_help_panel=_FIELDS,
-        ),
-    ] = 0.0,
+    csv_sep: opt.CsvSep = ",",
+    fields: Annotated[str | None, opt.outlines("they are found in the map.")] = None,
+    columns: OutlineColumns,
     rows: Annotated[
         bool,
-        typer.Option(
+        opt.flag(
             "--rows",
-            help="Measure the crop rows of these too, which takes longer than all else.",
-            rich_help_panel=_FIELDS,
+            "Measure the crop rows of these too, which takes longer than all else.",
+            opt.FIELDS,
         ),
     ] = False,
     indices: Annotated[
-        str | None,
-        typer.Option(
-            "-i",
-            "--indices",
-            help="Spectral indices, the first of which is the vigour: NDVI,NDRE. 'none' for none. "
-            "Default: those two, or what the bands allow.",
-            metavar="NAMES",
-            show_default=False,
-            rich_help_panel=_INDICES,
-        ),
+        str | None, opt.index_list(" The first is the vigour; 'none' for none.")
     ] = None,
-    pixels: Annotated[
-        str,
-        typer.Option(
-            help="Where to look at them: crop, plants (weeds too), or all.",
-            rich_help_panel=_INDICES,
-        ),
-    ] = "crop",
+    param: opt.Param = None,
+    pixels: opt.Pixels = "crop",
     scene: Annotated[
         str | None,
-        typer.Option(
-            help="Where the scene is now, if it was moved: the file, or the folder of its files.",
-            metavar="PATH",
-            show_default=False,
-            rich_help_panel=_INDICES,
-        ),
-    ] = None,
-    growth_stage: Annotated[
-        str | None,
-        typer.Option(
-            help="Such as BBCH 32, where the run does not tell.", rich_help_panel=_INDICES
+        opt.value(
+            "--scene",
+            "PATH",
+            "Where the scene is now, if it was moved: the file, or the folder of its files.",
+            opt.INDICES,
         ),
     ] = None,
     zones: Annotated[
         int,
-        typer.Option(
-            help="Zones of vigour in each field, at most: 2 to 5; 0 for none.",
-            metavar="NUMBER",
-            rich_help_panel=_INDICES,
+        opt.value(
+            "--zones", "N", "Zones of vigour in each field, at most: 2 to 5; 0 for none.", opt.ZONES
         ),
     ] = 4,
-    smooth_m: Annotated[
-        float | None,
-        typer.Option(
-            help="Width of their smoothing. Default: from field, rows and pixels.",
-            metavar="METRES",
-            show_default=False,
-            rich_help_panel=_INDICES,
-        ),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(help="Classes that are crops.", metavar="NAMES", rich_help_panel=_CLASSES),
-    ] = None,
-    weed: Annotated[
-        str | None,
-        typer.Option(help="Classes that are weeds.", metavar="NAMES", rich_help_panel=_CLASSES),
-    ] = None,
-    ground: Annotated[
-        str | None,
-        typer.Option(help="Classes that are bare.", metavar="NAMES", rich_help_panel=_CLASSES),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Write the table here too: .gpkg, .parquet, .fgb, .geojson, or .csv. For one run.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    csv_sep: Annotated[
-        str,
-        typer.Option(help="Between columns of a .csv; with ';' numbers have a decimal comma."),
-    ] = ",",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    smooth_m: opt.SmoothM = None,
+    kinds: ClassKinds,
+    growth_stage: opt.GrowthStage = None,
+    answer: Answer,
 ) -> None:
     """Say how each field of a run is: cover, shade, and how vigorous and even its crop is.
 
@@ -163,124 +86,93 @@ def health(
 
     - `agriseg health out/trial --fields plots.gpkg --inset-m 0.5 -i NDRE -o plots.csv`
     """
-    from agriseg.errors import AgrisegError, BatchError, OptionError
     from agriseg.farm.health import field_health
+    from agriseg.publish import refresh_project
 
     if out is not None and len(runs) > 1:
         raise OptionError("-o is for one run; each run gets its own fields.gpkg without it")
     if scene is not None and len(runs) > 1:
         raise OptionError("--scene is for one run; several were given")
-    options = {
-        "indices": _indices(indices),
+    options: dict[str, Any] = {
+        "indices": said.some_or_none(indices, "--indices"),
+        "params": said.constants(param),
         "scene": scene,
         "pixels": pixels,
-        "id_col": id_col,
-        "name_col": name_col,
-        "inset_m": inset_m,
+        "rows": rows,
         "zones": zones,
         "smooth_m": smooth_m,
-        "crop": () if crop is None else opt.words(crop, "--crop"),
-        "weed": () if weed is None else opt.words(weed, "--weed"),
-        "ground": () if ground is None else opt.words(ground, "--ground"),
         "about": {} if growth_stage is None else {"growth_stage": growth_stage},
         "out": out,
         "csv_sep": csv_sep,
+        **columns.keywords(),
+        **kinds.keywords(),
     }
     told: list[dict[str, Any]] = []
     failed: dict[str, Exception] = {}
     for run in runs:
         try:
-            table = field_health(run, fields, **options)  # type: ignore[arg-type]
+            found = field_health(run, fields, **options)
         except AgrisegError as error:
             if len(runs) == 1:
                 raise
             failed[run] = error
             continue
-        if not quiet:
-            _show(run, table, out)
-        refresh_project(Path(run))
-        rows = table.drop(columns=table.geometry.name).to_dict("records")
-        told.append({"run": run, "notes": table.attrs["notes"], "fields": rows})
-    if as_json:
-        print(json.dumps([_plain(one) for one in told], ensure_ascii=False))
+        if not answer.quiet:
+            _show(run, found, out)
+        refresh_project(run)
+        told.append({"run": run, "notes": found.attrs["notes"], "fields": records(found)})
+    answer.give(told)
     if failed:
         words = "; ".join(f"{run}: {error}" for run, error in failed.items())
-        raise BatchError(f"{len(failed)} of {len(runs)} runs could not be looked at: {words}")
+        raise (BatchError if told else InputError)(
+            f"{len(failed)} of {len(runs)} runs could not be looked at: {words}"
+        )
 
 
-def _indices(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    return () if text.strip().lower() == "none" else opt.words(text, "--indices")
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: missing numbers are null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int | str | bool | None) else str(value)
-
-
-def _show(run: str, table: gpd.GeoDataFrame, out: str | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _show(run: str, found: gpd.GeoDataFrame, out: str | None) -> None:
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False)
-    about = table.attrs["about"]
+    screen = console(soft_wrap=False)
+    about = found.attrs["about"]
     words = [f"{key.replace('_', ' ')} {about[key]}" for key in _SAID if about.get(key)]
-    console.print(Text(f"{run}{': ' + ', '.join(words) if words else ''}"), soft_wrap=True)
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    columns = _columns(table)
-    shown = table.head(_MOST_ROWS)
-    for title, name, form in columns:
-        is_text = title in ("field", "name")
+    screen.print(Text(f"{run}{': ' + ', '.join(words) if words else ''}"), soft_wrap=True)
+    columns = _columns(found)
+    shown = found.head(MOST_ROWS)
+    grid = new_table(*(title for title, _, _ in columns), left=("field", "name"))
+    for column, (title, name, form) in zip(grid.columns, columns, strict=True):
         # Titles may wrap, numbers must not be cut.
         width = max((len(_cell(value, form)) for value in shown[name]), default=1)
-        grid.add_column(
-            title,
-            justify="left" if is_text else "right",
-            min_width=min(width, _WIDEST) if is_text else width,
-        )
+        column.min_width = min(width, _WIDEST) if title in ("field", "name") else width
     for _, row in shown.iterrows():
         grid.add_row(*(Text(_cell(row[name], form)) for _, name, form in columns))
-    console.print(grid)
-    if len(table) > _MOST_ROWS:
-        console.print(f"... and {len(table) - _MOST_ROWS} more")
-    for note in table.attrs["notes"]:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
+    screen.print(grid)
+    if len(found) > MOST_ROWS:
+        screen.print(f"... and {len(found) - MOST_ROWS} more")
+    for note in found.attrs["notes"]:
+        screen.print(Text(f"note: {note}"), soft_wrap=True)
     also = f" and {out}" if out else ""
-    console.print(Text(f"written: {Path(run) / 'fields.gpkg'}{also}"), soft_wrap=True)
+    screen.print(Text(f"written: {Path(run) / 'fields.gpkg'}{also}"), soft_wrap=True)
 
 
-_SAID = ("date", "crop", "growth_stage", "farm", "client")
-
-
-def _columns(table: gpd.GeoDataFrame) -> list[tuple[str, str, str]]:
+def _columns(found: gpd.GeoDataFrame) -> list[tuple[str, str, str]]:
     """Title, column and format of what is shown."""
     from agriseg.farm.field_table import index_stem
 
-    found = [("field", "field_id", "")]
-    if table["name"].notna().any():
-        found.append(("name", "name", ""))
-    found.append(("ha", "area_ha", ".4f" if table["area_ha"].max() < 1 else ".2f"))
-    covers = [name for name in table.columns if str(name).startswith("cover_")]
+    shown = [("field", "field_id", "")]
+    if found["name"].notna().any():
+        shown.append(("name", "name", ""))
+    shown.append(("ha", "area_ha", ".4f" if found["area_ha"].max() < 1 else ".2f"))
+    covers = [name for name in found.columns if str(name).startswith("cover_")]
     for name in covers:
         title = name.removeprefix("cover_").removesuffix("_percent").replace("_", " ")
-        found.append((f"{title} %", name, ".1f"))
-    found.append(("shade %", "shadow_percent", ".1f"))
-    for index in table.attrs["indices"]:
-        found.append((f"{index} median", f"{index_stem(index)}_median", ".3f"))
-    if table.attrs["indices"]:
-        found.append(("vigour %", "vigour_percent", ".0f"))
-        found.append(("uniform %", "uniformity_percent", ".0f"))
-    return found
+        shown.append((f"{title} %", name, ".1f"))
+    shown.append(("shade %", "shadow_percent", ".1f"))
+    for index in found.attrs["indices"]:
+        shown.append((f"{index} median", f"{index_stem(index)}_median", ".3f"))
+    if found.attrs["indices"]:
+        shown.append(("vigour %", "vigour_percent", ".0f"))
+        shown.append(("uniform %", "uniformity_percent", ".0f"))
+    return shown
 
 
 def _cell(value: Any, form: str) -> str:

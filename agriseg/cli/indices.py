@@ -2,122 +2,52 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
+from agriseg.cli.groups import Part, Reading
+from agriseg.cli.screen import console, new_table
 from agriseg.cli.words import number_words, time_words
 from agriseg.errors import OptionError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from agriseg.indices import Index
     from agriseg.indices.verb import IndexRaster
     from agriseg.raster import Scene
 
 __all__ = ["indices"]
 
-_PART, _INDICES = "Part of the scene", "Indices"
 # What fields are looked at for; the others are for fires, towns, snow and clouds.
 _OF_FIELDS = ("vegetation", "soil", "water")
-_FILE_WIDTH = 160
 
 
 def indices(
-    scene: Annotated[
-        list[str],
-        typer.Argument(
-            help="A raster, a folder of single-band rasters, or red=R.tif nir=N.tif.",
-            metavar="SCENE",
-            show_default=False,
-        ),
-    ],
+    scene: opt.SceneFiles,
+    *,
     out: Annotated[
-        str | None,
-        typer.Option(
-            "-o", "--out", help="File to write, .tif.", metavar="FILE", show_default=False
-        ),
+        str | None, opt.to_file("File to write: .tif. Needed but with --list.", ".tif")
     ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            "-i",
-            "--indices",
-            help="Names with commas between; NDVI@1 where the scene has dates. Default: NDVI, and "
-            "NDRE with a red edge; GLI where there is visible light only.",
-            metavar="NAMES",
-            show_default=False,
-            rich_help_panel=_INDICES,
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param",
-            help="A constant of the formulas, as L=0.25. Repeatable.",
-            metavar="NAME=VALUE",
-            rich_help_panel=_INDICES,
-        ),
-    ] = None,
-    uncalibrated: Annotated[
-        bool,
-        typer.Option(
-            "--uncalibrated",
-            help="Compute indices that need reflectance of whatever numbers there are.",
-            rich_help_panel=_INDICES,
-        ),
-    ] = False,
+    names: opt.Indices = None,
+    param: opt.Param = None,
+    uncalibrated: opt.Uncalibrated = False,
     listed: Annotated[
         bool,
-        typer.Option(
-            "--list",
-            "-l",
-            help="Show which indices the scene can have, and write nothing.",
-            rich_help_panel=_INDICES,
+        opt.flag(
+            "-l --list", "Show which indices the scene can have, and write nothing.", opt.INDICES
         ),
     ] = False,
     all_domains: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="List those for fires, snow, clouds and towns, too.",
-            rich_help_panel=_INDICES,
-        ),
+        bool, opt.flag("--all", "List those for fires, snow, clouds and towns, too.", opt.INDICES)
     ] = False,
-    bands: opt.Bands = None,
-    sensor: opt.Sensor = None,
-    scale: opt.Scale = None,
-    offset: opt.Offset = None,
-    nodata: opt.Nodata = None,
-    mask: opt.Mask = None,
-    mask_grow_m: opt.MaskGrow = 0.0,
-    bounds: Annotated[
-        str | None,
-        typer.Option(
-            help="left,bottom,right,top in the scene's CRS.",
-            metavar="L,B,R,T",
-            rich_help_panel=_PART,
-        ),
-    ] = None,
-    cutline: Annotated[
-        str | None,
-        typer.Option(help="Vector file with polygons, in any CRS.", rich_help_panel=_PART),
-    ] = None,
-    gsd: Annotated[
-        float | None,
-        typer.Option("--gsd", help="Compute at this pixel size in metres.", rich_help_panel=_PART),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    reading: Reading,
+    part: Part,
+    answer: Answer,
 ) -> None:
     """Write spectral indices of a scene, or list those that it can have.
 
@@ -132,95 +62,63 @@ def indices(
 
     - `agriseg indices field.tif -i SAVI --param L=0.25 -o savi.tif`
     """
-    from agriseg.raster import find_sources, narrow
-
     if out is None and not listed:
         raise OptionError("-o is missing: give a file to write, such as indices.tif, or --list")
-    sources = find_sources(scene)
-    if len(sources) != 1:
-        raise OptionError(f"{len(sources)} scenes are given; indices takes one at a time")
-    opened = sources[0].open(
-        bands=bands,
-        sensor=sensor,
-        scale=scale,
-        offset=offset,
-        nodata=nodata,
-        masks=mask or [],
-        mask_grow_m=mask_grow_m,
-    )
+    opened = reading.open(scene, "indices")
     if listed:
-        _list(opened, all_domains, as_json)
+        _list(opened, all_domains, answer)
         return
     assert out is not None
-    opened = narrow(opened, bounds=opt.numbers(bounds, "--bounds", 4), cutline=cutline, gsd_m=gsd)
     from agriseg.indices.verb import make_indices
+    from agriseg.raster import narrow
 
+    opened = narrow(opened, **part.keywords())
     started = time.monotonic()
-    with _progress(quiet) as on_rows:
+    with _progress(answer.quiet) as on_rows:
         made = make_indices(
             opened,
-            None if names is None else opt.words(names, "-i"),
+            said.words(names, "--indices") or None,
             Path(out),
-            params=_params(param or []),
+            params=said.constants(param),
             uncalibrated=uncalibrated,
-            inputs=() if cutline is None else (cutline,),
+            inputs=() if part.cutline is None else (part.cutline,),
             on_rows=on_rows,
         )
-    if not quiet:
+    if not answer.quiet:
         _tell(made, time.monotonic() - started)
-    if as_json:
-        print(json.dumps(_facts(made), indent=2))
+    answer.give(_facts(made))
 
 
-def _params(words: Sequence[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        try:
-            value = float(text)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise OptionError(f"--param {word!r}: expected a name and a number, such as L=0.25")
-        if name.strip() in found:
-            raise OptionError(f"--param {name.strip()} is given twice; give one value")
-        found[name.strip()] = value
-    return found
-
-
-def _list(scene: Scene, all_domains: bool, as_json: bool) -> None:
+def _list(scene: Scene, all_domains: bool, answer: Answer) -> None:
     from agriseg.indices import available
 
     every = available(scene)
     shown = [index for index in every if all_domains or index.domain in _OF_FIELDS]
-    if as_json:
-        print(json.dumps([_index_facts(index) for index in shown], indent=2))
+    answer.give([_index_facts(index) for index in shown])
+    if not answer.prints:
         return
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
+    screen = console(stderr=False, soft_wrap=False)
     if not every:
-        console.print(escape(f"{scene.name} can have no index; {scene.band_summary()}"))
+        screen.print(escape(f"{scene.name} can have no index; {scene.band_summary()}"))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("index", "meaning", "formula", "bands", "reference"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "index")
+    headings = ("index", "meaning", "formula", "bands", "reference")
+    made = new_table(*headings, left=headings)
+    for column in made.columns:
+        column.overflow, column.no_wrap = "fold", column.header == "index"
     for index in shown:
-        table.add_row(
+        made.add_row(
             index.name,
             escape(index.long_name),
             escape(index.formula + _constants(index)),
             escape(", ".join(_bands(index, scene))),
             escape(index.reference.removeprefix("https://doi.org/")),
         )
-    console.print(table)
+    screen.print(made)
     rest = len(every) - len(shown)
     more = f"; {rest} more for fires, snow, clouds and towns: --all" if rest else ""
-    console.print(f"\n{len(shown)} indices of {escape(scene.name)}{more}", style="dim")
+    screen.print(f"\n{len(shown)} indices of {escape(scene.name)}{more}", style="dim")
 
 
 def _constants(index: Index) -> str:
@@ -247,25 +145,21 @@ def _index_facts(index: Index) -> dict[str, Any]:
 
 
 def _tell(made: IndexRaster, seconds: float) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console: Console = Console(stderr=True, highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("index", "mean", "lowest", "highest", "valid"):
-        table.add_column(heading, justify="left" if heading == "index" else "right")
+    screen = console()
+    found = new_table("index", "mean", "lowest", "highest", "valid", left=("index",))
     size = made.scene.geobox.width * made.scene.geobox.height
-    for index, found in zip(made.indices, made.summaries, strict=True):
-        table.add_row(
+    for index, one in zip(made.indices, made.summaries, strict=True):
+        found.add_row(
             index.name,
-            *(number_words(value) for value in (found.mean, found.lowest, found.highest)),
-            f"{100 * found.pixels / size:.3g} %",
+            *(number_words(value) for value in (one.mean, one.lowest, one.highest)),
+            f"{100 * one.pixels / size:.3g} %",
         )
-    console.print(table)
+    screen.print(found)
     for note in made.notes:
-        console.print(f"[yellow]warning[/yellow] {escape(note)}")
-    print(f"{made.path} in {time_words(seconds)}", file=sys.stderr)
+        screen.print(f"[yellow]warning[/yellow] {escape(note)}")
+    screen.print(f"{made.path} in {time_words(seconds)}", markup=False)
 
 
 def _facts(made: IndexRaster) -> dict[str, Any]:
@@ -279,13 +173,11 @@ def _facts(made: IndexRaster) -> dict[str, Any]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[float], None] | None]:
     """Show on a terminal how much is done."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    if quiet or not console.is_terminal:
+    screen = console(quiet=quiet)
+    if quiet or not screen.is_terminal:
         yield None
         return
-    with console.status("computing indices") as status:
+    with screen.status("computing indices") as status:
         yield lambda share: status.update(
             f"computing indices, {share:.0%}" if share < 1 else "writing the file"
         )

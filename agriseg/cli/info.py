@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli.answer import Answer
+from agriseg.cli.groups import Reading
+from agriseg.cli.screen import console, new_table
 from agriseg.cli.words import area_words, number_words, size_words
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["info"]
 
-# Columns where the output goes to a file or another program, which have no width of their own.
-_FILE_WIDTH = 160
-
 # The others are pickles, which `read_card` refuses in words of its own.
 _MODEL_ENDINGS = (".safetensors", ".onnx", ".pt", ".pth", ".ckpt")
 
@@ -28,22 +26,15 @@ _MODEL_ENDINGS = (".safetensors", ".onnx", ".pt", ".pth", ".ckpt")
 def info(
     what: Annotated[
         list[str],
-        typer.Argument(
-            help="A raster, a folder of single-band rasters, red=R.tif nir=N.tif, or a model.",
-            metavar="RASTER|MODEL",
-            show_default=False,
+        opt.argument(
+            "RASTER|MODEL",
+            "A raster, a folder of single-band rasters, red=R.tif nir=N.tif, or a model.",
         ),
     ],
+    *,
     model: opt.Model = None,
-    bands: opt.Bands = None,
-    sensor: opt.Sensor = None,
-    scale: opt.Scale = None,
-    offset: opt.Offset = None,
-    nodata: opt.Nodata = None,
-    mask: opt.Mask = None,
-    mask_grow_m: opt.MaskGrow = 0.0,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    reading: Reading,
+    answer: Answer,
 ) -> None:
     """Tell what a raster is: size, bands, values, and traps with their remedies.
 
@@ -58,40 +49,26 @@ def info(
 
     - `agriseg info weeds.safetensors`
     """
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
+    screen = console(stderr=False)
     if len(what) == 1 and _is_model(what[0]):
         card = _card(what[0])
-        if as_json:
-            print(json.dumps(json.loads(card.to_json()), indent=2))
-        else:
-            _print_card(console, card)
+        answer.give(json.loads(card.to_json()))
+        if answer.prints:
+            _print_card(screen, card)
         return
     from agriseg.raster import describe_scene, find_sources
 
     found = []
     for source in find_sources(what):
-        scene = source.open(
-            bands=bands,
-            sensor=sensor,
-            scale=scale,
-            offset=offset,
-            nodata=nodata,
-            masks=mask or [],
-            mask_grow_m=mask_grow_m,
-        )
+        scene = source.open(**reading.keywords())
         report = describe_scene(scene)
         fit = None if model is None else _fit(scene, model)
         found.append({**report.to_dict(), **({} if fit is None else {"model_fit": fit})})
-        if not as_json:
-            _print_scene(console, report)
+        if answer.prints:
+            _print_scene(screen, report)
             if fit is not None:
-                _print_fit(console, fit)
-    if as_json:
-        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
+                _print_fit(screen, fit)
+    answer.give(found[0] if len(found) == 1 else found)
 
 
 def _is_model(text: str) -> bool:
@@ -120,11 +97,10 @@ def _fit(scene: Scene, model: str) -> dict[str, Any]:
     return {"model": card.name, "fits": True, "notes": notes}
 
 
-def _print_scene(console: Console, report: SceneReport) -> None:
+def _print_scene(screen: Console, report: SceneReport) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    console.print(f"[bold]{escape(report.name)}[/bold]")
+    screen.print(f"[bold]{escape(report.name)}[/bold]")
     size = f"{report.width} x {report.height} pixels"
     if report.gsd_m and report.area_ha is not None:
         x, y = report.gsd_m
@@ -139,38 +115,35 @@ def _print_scene(console: Console, report: SceneReport) -> None:
         "values": f"{report.level}: {report.scaling}",
     }
     for key, text in rows.items():
-        console.print(f"  {key:8}{escape(text)}")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
-    for heading in ("band", "role", "nm", "1 %", "median", "99 %"):
-        table.add_column(heading, justify="left" if heading == "role" else "right")
-    table.add_column("because")
+        screen.print(f"  {key:8}{escape(text)}")
+    headings = ("band", "role", "nm", "1 %", "median", "99 %", "because")
+    made = new_table(*headings, left=("role", "because"), indent=2)
     for band in report.bands:
-        table.add_row(
+        made.add_row(
             str(band.index),
             band.role or "?",
             "" if band.wavelength_nm is None else f"{band.wavelength_nm:.0f}",
             *(number_words(value) for value in (band.p1, band.p50, band.p99)),
             escape(band.evidence),
         )
-    console.print(table)
+    screen.print(made)
     for text in report.warnings:
-        console.print(f"  [yellow]warning[/yellow] {escape(text)}")
+        screen.print(f"  [yellow]warning[/yellow] {escape(text)}")
 
 
-def _print_fit(console: Console, fit: dict[str, Any]) -> None:
+def _print_fit(screen: Console, fit: dict[str, Any]) -> None:
     from rich.markup import escape
 
     verdict = "[green]fits[/green]" if fit["fits"] else "[red]does not fit[/red]"
-    console.print(f"  model   {escape(fit['model'])} {verdict}")
+    screen.print(f"  model   {escape(fit['model'])} {verdict}")
     for note in fit["notes"]:
-        console.print(f"          {escape(note)}")
+        screen.print(f"          {escape(note)}")
 
 
-def _print_card(console: Console, card: ModelCard) -> None:
+def _print_card(screen: Console, card: ModelCard) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    console.print(f"[bold]{escape(card.name)}[/bold]  {escape(card.description)}")
+    screen.print(f"[bold]{escape(card.name)}[/bold]  {escape(card.description)}")
     gsd = "any" if card.gsd_m is None else " to ".join(size_words(value) for value in card.gsd_m)
     rows = {
         "network": f"{card.architecture} {_pairs(card.options)}".strip(),
@@ -184,21 +157,19 @@ def _print_card(console: Console, card: ModelCard) -> None:
         "scores": _score_words(card.scores) or "not stated",
     }
     for key, text in rows.items():
-        console.print(f"  {key:8}{escape(text)}")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
-    for heading in ("band", "nm", "mean", "std", "needed"):
-        table.add_column(heading, justify="left" if heading == "band" else "right")
+        screen.print(f"  {key:8}{escape(text)}")
+    made = new_table("band", "nm", "mean", "std", "needed", left=("band",), indent=2)
     for band in card.bands:
-        table.add_row(
+        made.add_row(
             band.role,
             "" if band.wavelength_nm is None else f"{band.wavelength_nm:.0f}",
             number_words(band.mean),
             number_words(band.std),
             "yes" if band.required else "no",
         )
-    console.print(table)
+    screen.print(made)
     for label in card.legend:
-        console.print(f"  [{label.color}]██[/] {label.value} {escape(label.name)}")
+        screen.print(f"  [{label.color}]██[/] {label.value} {escape(label.name)}")
 
 
 def _pairs(values: Any) -> str:

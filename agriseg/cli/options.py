@@ -1,214 +1,241 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share, each declared once: name, help, unit and completion."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from agriseg.bands import SENSORS
-from agriseg.errors import OptionError
+from agriseg.cli.complete import Proposals, among, ending, index_names, several
 
-Bands = Annotated[
-    str | None,
-    typer.Option(
-        "--bands",
-        help="Role of each band in the file's order (blue,green,red,rededge,nir; '-' leaves one "
-        "out, 'alpha' marks usable pixels, red@1 carries a date), or numbers: red=3,nir=5.",
-        metavar="ROLES",
-        rich_help_panel="Reading",
+# Where options stand in the help of a command.
+READING, PART, MODEL, RUNNING = "Reading", "Part of the scene", "Model", "Running"
+CLASSES, FIELDS, ZONES = "Classes", "Fields", "Zones"
+INDICES, POLYGONS, FACTS = "Indices", "Polygons", "Facts about the scene"
+
+VECTORS = (".gpkg", ".fgb", ".parquet", ".geojson")
+TABLES = (".csv", ".parquet")
+MODELS = ("crop-weed", "index-baseline")
+
+
+def argument(metavar: str, said: str, proposals: Proposals | None = None) -> Any:
+    """A word, or words, without an option's name."""
+    return typer.Argument(metavar=metavar, help=said, autocompletion=proposals)
+
+
+def value(
+    names: str, metavar: str, said: str, panel: str | None = None, of: Proposals | None = None
+) -> Any:
+    """An option with a value.
+
+    Args:
+        names: Its name, or its letter and its name: `-m --model`.
+        metavar: What its value is, or the unit.
+        said: What it does, and its default where that is no plain value.
+        panel: Where it stands in the help.
+        of: What its value may be.
+    """
+    return typer.Option(
+        *names.split(), metavar=metavar, help=said, rich_help_panel=panel, autocompletion=of
+    )
+
+
+def flag(names: str, said: str, panel: str | None = None) -> Any:
+    """An option without a value."""
+    return typer.Option(*names.split(), help=said, rich_help_panel=panel)
+
+
+def to_file(said: str, *endings: str) -> Any:
+    """The option -o of a command that writes a file."""
+    return value("-o --out", "FILE", said, of=ending(endings))
+
+
+def to_folder(said: str) -> Any:
+    """The option -o of a command that writes files into a folder."""
+    return value("-o --out", "DIR", said)
+
+
+def outlines(default: str = "") -> Any:
+    """The option --fields of a command that reads outlines."""
+    said = "Outlines of fields: a vector file with polygons, in any CRS."
+    return value("--fields", "FILE", f"{said}{default and f' Default: {default}'}", FIELDS)
+
+
+def index_list(more: str = "") -> Any:
+    """The option -i of a command that takes several indices."""
+    said = (
+        "Spectral indices: NDVI,NDRE, or NDVI@1 where the scene has dates. Default: NDVI, and "
+        f"NDRE with a red edge; GLI where there is visible light only.{more}"
+    )
+    return value("-i --indices", "NAMES", said, INDICES, several(index_names))
+
+
+# Arguments.
+Rasters = Annotated[
+    list[str],
+    argument(
+        "RASTER",
+        "Rasters, patterns, folders, a table (.csv), a STAC file, or one scene as red=R.tif "
+        "nir=N.tif.",
     ),
 ]
-Sensor = Annotated[
+SceneFiles = Annotated[
+    list[str],
+    argument("SCENE", "A raster, a folder of single-band rasters, or red=R.tif nir=N.tif."),
+]
+Results = Annotated[
+    list[str],
+    argument(
+        "RUN", "Folder of a run (OUT/SCENE), of many scenes (OUT), or several folders of runs."
+    ),
+]
+RunOrClasses = Annotated[str, argument("RUN|CLASSES", "The folder of a run, or a class raster.")]
+ModelFile = Annotated[
+    str, argument("MODEL", f"Model file, or a name: {' or '.join(MODELS)}.", among(*MODELS))
+]
+
+# Files that are written.
+VectorOut = Annotated[str, to_file("File to write: .gpkg, .fgb, .parquet or .geojson.", *VECTORS)]
+TableOut = Annotated[
+    str | None, to_file("File to write: .csv or .parquet. Default: only show the table.", *TABLES)
+]
+CsvSep = Annotated[
+    str,
+    value(
+        "--csv-sep",
+        "CHARACTER",
+        "Between columns of a .csv; with ';' numbers have a decimal comma.",
+    ),
+]
+
+# How a scene, or a class map, is read.
+Nodata = Annotated[
+    float | None, value("--nodata", "VALUE", "Value of missing pixels, if undeclared.", READING)
+]
+Names = Annotated[
     str | None,
-    typer.Option(
-        "--sensor",
-        help=f"Sensor preset: {', '.join(SENSORS)}.",
-        metavar="NAME",
-        rich_help_panel="Reading",
+    value(
+        "--names",
+        "NAMES",
+        "Names of the classes, where the raster has none: 0=soil,1=crop,2=weed.",
+        READING,
+    ),
+]
+Confidence = Annotated[
+    str | None,
+    value(
+        "--confidence",
+        "FILE",
+        "Raster of confidence on the same grid; 'none' for none. Default: confidence.tif beside a "
+        "classes.tif.",
+        READING,
     ),
 ]
 Base = Annotated[
     str | None,
-    typer.Option(
+    value(
         "--base",
-        help="Folder that paths in the YAML file start from. Default: the file's own.",
-        metavar="DIR",
-        rich_help_panel="Reading",
-        show_default=False,
+        "DIR",
+        "Folder that paths in the YAML file start from. Default: the file's own.",
+        READING,
     ),
 ]
-Scale = Annotated[
-    float | None,
-    typer.Option(
-        "--scale",
-        help="Reflectance = value x SCALE + OFFSET.",
-        rich_help_panel="Reading",
-        show_default=False,
+
+# What predicts.
+Model = Annotated[
+    str | None,
+    value(
+        "-m --model",
+        "MODEL",
+        "Model file, or a name: crop-weed, the default where it fits, or index-baseline, which "
+        "tells vegetation from soil at any pixel size.",
+        MODEL,
+        among(*MODELS),
     ),
 ]
-Offset = Annotated[
-    float | None, typer.Option("--offset", help="See --scale.", rich_help_panel="Reading")
-]
-Nodata = Annotated[
-    float | None,
-    typer.Option(
-        "--nodata", help="Value of missing pixels, if undeclared.", rich_help_panel="Reading"
+TrustModel = Annotated[
+    bool,
+    flag(
+        "--trust-model",
+        "Let a model or configuration name Python code to import. Only for files you trust.",
+        MODEL,
     ),
 ]
-Mask = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--mask",
-        help="Class raster and the values to hide, as SCL.tif:0,1,3,8,9,10,11. Repeatable.",
-        metavar="FILE:VALUES",
-        rich_help_panel="Reading",
-    ),
-]
+
+# Polygons of a class map.
 MinArea = Annotated[
     float | None,
-    typer.Option(
+    value(
         "--min-area-m2",
-        help="Smaller regions go to a neighbour. Default: those of fewer than 4 pixels; 0: none.",
-        metavar="M2",
-        show_default=False,
-        rich_help_panel="Polygons",
+        "M2",
+        "Smaller regions go to a neighbour. Default: those of fewer than 4 pixels; 0: none.",
+        POLYGONS,
     ),
 ]
 Simplify = Annotated[
     float | None,
-    typer.Option(
+    value(
         "--simplify-m",
-        help="Default: borders move by less than half a pixel; 0: along pixel edges; larger: leave "
-        "out corners whose triangle is smaller than the square of this.",
-        metavar="METRES",
-        show_default=False,
-        rich_help_panel="Polygons",
+        "METRES",
+        "Default: borders move by less than half a pixel; 0: along pixel edges; larger: leave out "
+        "corners whose triangle is smaller than the square of this.",
+        POLYGONS,
     ),
 ]
-MaskGrow = Annotated[
-    float,
-    typer.Option(
-        "--mask-grow-m",
-        help="Hide everything within this many metres of the masked classes too.",
-        metavar="METRES",
-        rich_help_panel="Reading",
-    ),
-]
-Model = Annotated[
+
+# Fields.
+Fields = Annotated[str, outlines()]
+Parcels = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Model file, or a name: crop-weed, the default where it fits, or index-baseline, "
-        "which tells vegetation from soil at any pixel size.",
-        show_default=False,
-        rich_help_panel="Model",
+    value(
+        "--parcels",
+        "FILE",
+        "Your own outlines of fields, in place of those from the map: a vector file with polygons, "
+        "in any CRS. All columns are kept.",
+        FIELDS,
     ),
 ]
-Rasters = Annotated[
-    list[str],
-    typer.Argument(
-        help="Rasters, patterns, folders, a table (.csv), a STAC file, or one scene as red=R.tif "
-        "nir=N.tif.",
-        metavar="RASTER...",
-        show_default=False,
+Weed = Annotated[
+    str | None, value("--weed", "NAMES", "Classes that are weeds. Default: weed.", CLASSES)
+]
+GrowthStage = Annotated[
+    str | None, value("--growth-stage", "TEXT", "Of the crop, such as BBCH 12.", FACTS)
+]
+
+# Spectral indices.
+Indices = Annotated[str | None, index_list()]
+Param = Annotated[
+    list[str] | None,
+    value("--param", "NAME=VALUE", "A constant of the formulas, as L=0.25. Repeatable.", INDICES),
+]
+Uncalibrated = Annotated[
+    bool,
+    flag(
+        "--uncalibrated",
+        "Compute indices that need reflectance of whatever numbers there are.",
+        INDICES,
     ),
 ]
-Chip = Annotated[
-    int | None, typer.Option(help="Side of a chip in pixels.", rich_help_panel="Model")
-]
-Overlap = Annotated[
-    int | None, typer.Option(help="Pixels that chips share.", rich_help_panel="Model")
-]
-Engine = Annotated[
+Pixels = Annotated[
     str,
-    typer.Option(
-        help="auto, openvino or torch; onnxruntime computes ONNX files (and auto means it there).",
-        rich_help_panel="Model",
+    value(
+        "--pixels",
+        "NAME",
+        "Whose index counts: crop, plants (weeds too), or all (soil too).",
+        INDICES,
+        among("crop", "plants", "all"),
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel="Model")]
-Precision = Annotated[
-    str,
-    typer.Option(
-        help="auto, float32, bfloat16, or int8 (faster on CPUs, calibrated on the scene).",
-        rich_help_panel="Model",
+ZoneCount = Annotated[
+    int, value("--zones", "N", "Zones of vigour in each field, at most: 2 to 5.", ZONES)
+]
+SmoothM = Annotated[
+    float | None,
+    value(
+        "--smooth-m",
+        "METRES",
+        "Width of the smoothing of zones. Default: a twentieth of the field's side, at most 10 m, "
+        "and at least 3 m, two row spacings and two pixels; 0: none.",
+        ZONES,
     ),
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        help="CPU threads that predict, a chip each. Default: all cores that memory bears.",
-        show_default=False,
-        rich_help_panel="Model",
-    ),
-]
-Fields = Annotated[
-    str,
-    typer.Option(
-        "--fields",
-        help="Outlines of fields: a vector file with polygons, in any CRS.",
-        metavar="FILE",
-        show_default=False,
-    ),
-]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        "--names",
-        help="Names of the classes, where the raster has none: 0=soil,1=crop,2=weed.",
-        metavar="NAMES",
-        rich_help_panel="Reading",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines on standard output.")]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)
-]
-
-
-def words(text: str, option: str) -> tuple[str, ...]:
-    """The names in a list such as crop,weed.
-
-    Raises:
-        OptionError: There are none.
-    """
-    found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found:
-        raise OptionError(f"{option} {text!r}: names are needed, with commas between")
-    return found
-
-
-def class_names(text: str | None) -> dict[int, str] | None:
-    """Read names of classes such as 0=soil,1=crop.
-
-    Raises:
-        OptionError: They are not.
-    """
-    if text is None:
-        return None
-    found: dict[int, str] = {}
-    for word in words(text, "--names"):
-        value, equals, name = word.partition("=")
-        if not equals or not name.strip() or not value.strip().isdecimal():
-            raise OptionError(f"--names {word!r}: expected a number and a name, such as 1=crop")
-        found[int(value)] = name.strip()
-    return found
-
-
-def numbers(text: str | None, option: str, count: int) -> list[float] | None:
-    """Read `count` numbers with commas between them.
-
-    Raises:
-        OptionError: They are not.
-    """
-    if text is None:
-        return None
-    try:
-        values = [float(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count:
-        raise OptionError(f"{option} {text!r}: expected {count} numbers with commas between them")
-    return values

@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from agriseg.cli.bar import Bar, Speed
+from agriseg.cli.screen import console
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
 from agriseg.errors import said_by
 from agriseg.models import about
@@ -22,7 +21,7 @@ class ConsoleListener:
     """Prints the plan of each scene, a bar while it runs on a terminal, and what came of it."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console()
         self._bar = Bar(self._console, "segment", Speed())
         self._started = 0.0
         self._fresh_pixels = 0

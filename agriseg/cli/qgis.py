@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
 
 __all__ = ["qgis"]
 
 
 def qgis(
-    results: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folder of a run (OUT/SCENE), of many scenes (OUT), or several folders of runs.",
-            metavar="FOLDER...",
-            show_default=False,
-        ),
-    ],
+    results: opt.Results,
+    *,
     out: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Project file to write. Default: result.qgz in the folder.",
-            metavar="FILE.qgz",
-            show_default=False,
-        ),
+        opt.to_file("Project to write: .qgz. Default: result.qgz in the folder.", ".qgz"),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also replace a project that was saved in QGIS.")
+        bool, opt.flag("--overwrite", "Also replace a project that was saved in QGIS.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    answer: Answer,
 ) -> None:
     """Write a QGIS project: maps in their colours, with legends that speak.
 
@@ -56,8 +40,6 @@ def qgis(
     """
     from agriseg.publish import write_project
 
-    path = write_project(results[0] if len(results) == 1 else results, out, overwrite=overwrite)
-    if not quiet:
-        print(f"{path}: open it in QGIS", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"file": str(path)}))
+    path = write_project(said.one_or_all(results), out, overwrite=overwrite)
+    answer.say(f"{path}: open it in QGIS")
+    answer.give({"file": path})

@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
 from agriseg.errors import OptionError
 
 __all__ = ["report"]
 
 
 def report(
-    results: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folder of a run (OUT/SCENE), of many scenes (OUT), or several folders of runs.",
-            metavar="RUN...",
-            show_default=False,
-        ),
-    ],
+    results: opt.Results,
+    *,
     out: Annotated[
         str | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Page to write, for one run. Default: report.html in the folder.",
-            metavar="FILE.html",
-            show_default=False,
+        opt.to_file(
+            "Page to write, for one run: .html. Default: report.html in the folder.", ".html"
         ),
     ] = None,
     quicklook: Annotated[
-        bool,
-        typer.Option("--quicklook", help="Also write quicklook.png, a picture at a glance."),
+        bool, opt.flag("--quicklook", "Also write quicklook.png, a picture at a glance.")
     ] = False,
     stac: Annotated[
-        bool, typer.Option("--stac", help="Also write item.json, a STAC item for catalogues.")
+        bool, opt.flag("--stac", "Also write item.json, a STAC item for catalogues.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    answer: Answer,
 ) -> None:
     """Write a run as one page for the people of the farm: maps, areas, fields, what to know.
 
@@ -61,7 +46,7 @@ def report(
     from agriseg.publish import write_item, write_quicklook, write_report
     from agriseg.publish.verb import runs_of
 
-    runs, _ = runs_of(results[0] if len(results) == 1 else results)
+    runs, _ = runs_of(said.one_or_all(results))
     if out is not None and len(runs) > 1:
         raise OptionError(f"-o names one page, and these are {len(runs)} runs; leave it out")
     files = []
@@ -71,8 +56,5 @@ def report(
         files.append(write_report(run, out))
         if stac:  # last: it tells of the others
             files.append(write_item(run))
-    if not quiet:
-        for path in files:
-            print(path, file=sys.stderr)
-    if as_json:
-        print(json.dumps({"files": [str(path) for path in files]}))
+    answer.say(*map(str, files))
+    answer.give({"files": files})

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any
 
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer, records
+from agriseg.cli.screen import MOST_ROWS, console, new_table
 from agriseg.cli.words import count_words
-from agriseg.errors import OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,60 +18,33 @@ if TYPE_CHECKING:
 
 __all__ = ["season"]
 
-_FILE_WIDTH = 160
-# Rows that a person reads on a screen; the file has them all.
-_MOST_ROWS = 40
-
 
 def season(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            help="Folders of runs that hold fields.gpkg, or a folder of such folders.",
-            metavar="RUN...",
-            show_default=False,
-        ),
+        opt.argument("RUN", "Folders of runs that hold fields.gpkg, or a folder of such folders."),
     ],
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="File to write: .csv or .parquet. Default: only show the table.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    fields: Annotated[
-        str | None,
-        typer.Option(
-            help="Vector file with outlines and field_id, which names the fields. Default: the "
-            "earliest run does.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    *,
+    out: opt.TableOut = None,
+    csv_sep: opt.CsvSep = ",",
     date: Annotated[
         list[str] | None,
-        typer.Option(
+        opt.value(
             "--date",
-            help="Date of a run that does not tell its own, as out/field=2026-05-14. Repeatable.",
-            metavar="RUN=DATE",
+            "RUN=DATE",
+            "Date of a run that does not tell its own, as out/field=2026-05-14. Repeatable.",
         ),
     ] = None,
     keep_ids: Annotated[
         bool,
-        typer.Option(
-            "--keep-ids",
-            help="Take field_id as it stands in each run: the same id is the same field.",
+        opt.flag(
+            "--keep-ids", "Take field_id as it stands in each run: the same id is the same field."
         ),
     ] = False,
-    csv_sep: Annotated[
-        str, typer.Option("--csv-sep", help="What stands between columns of a .csv: ';' for some.")
-    ] = ",",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    fields: Annotated[
+        str | None, opt.outlines("the earliest run's. Their field_id names the fields.")
+    ] = None,
+    answer: Answer,
 ) -> None:
     """Put the fields of several dates into one table, a row for each field and date.
 
@@ -96,67 +67,50 @@ def season(
     if out is not None:
         check_table(out, csv_sep)
         spare(fields, Path(out))
-    found = make_season(runs, fields=fields, dates=_dates(date or []), keep_ids=keep_ids)
+    dates = said.pairs(date or [], "--date", "out/a=2026-05-14")
+    found = make_season(runs, fields=fields, dates=dates, keep_ids=keep_ids)
     if out is not None:
         write_table(found.table, out, csv_sep=csv_sep)
-    if not quiet:
-        _print(found, out)
-    if as_json:
-        print(_json(found, out))
+    if not answer.quiet:
+        _show(found, out)
+    answer.give(_facts(found, out))
 
 
-def _dates(texts: list[str]) -> dict[str, str]:
-    dates = {}
-    for text in texts:
-        folder, equals, day = text.rpartition("=")
-        if not (equals and folder and day):
-            raise OptionError(f"--date {text!r}: a run and its date are needed, out/a=2026-05-14")
-        dates[folder] = day
-    return dates
-
-
-def _json(found: Season, out: str | None) -> str:
-    rows = json.loads(found.table.to_json(orient="records", date_format="iso"))
-    for row in rows:
-        row["date"] = row["date"][:10]
+def _facts(found: Season, out: str | None) -> dict[str, Any]:
     changes = [
         {"run": run, "kind": one.kind, "before": one.before, "after": one.after}
         for run, changes in found.changes
         for one in changes
     ]
-    told = {"file": out, "rows": rows, "changes": changes, "notes": list(found.notes)}
-    return json.dumps(told, indent=2)
+    days = found.table["date"].dt.strftime("%Y-%m-%d")
+    rows = records(found.table.assign(date=days))
+    return {"file": out, "rows": rows, "changes": changes, "notes": found.notes}
 
 
-def _print(found: Season, out: str | None) -> None:
+def _show(found: Season, out: str | None) -> None:
     """Tables to standard error, as all that is for a person."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    table = found.table
-    fields, dates = table["field_id"].nunique(), table["date"].nunique()
-    span = f"{table['date'].min():%Y-%m-%d} to {table['date'].max():%Y-%m-%d}"
-    console.print(
+    screen = console()
+    frame = found.table
+    fields, dates = frame["field_id"].nunique(), frame["date"].nunique()
+    span = f"{frame['date'].min():%Y-%m-%d} to {frame['date'].max():%Y-%m-%d}"
+    screen.print(
         f"[bold]{count_words(fields, 'field')}[/bold] on {count_words(dates, 'date')}, {span}"
     )
-    _rows(console, found)
+    _rows(screen, found)
     for run, changes in found.changes:
         for change in changes:
-            console.print(f"  {run}: {change.words()}", markup=False)
+            screen.print(f"  {run}: {change.words()}", markup=False)
     for note in found.notes:
-        console.print(f"  note    {note}", markup=False)
-    if out is not None:
-        rows = count_words(len(table), "row")
-        console.print(f"  done    {out}: {rows} of {len(table.columns)} columns", markup=False)
+        screen.print(f"  note    {note}", markup=False)
     if out is None:
-        print("nothing is written; give a file with -o", file=sys.stderr)
+        screen.print("nothing is written; give a file with -o")
+    else:
+        rows = count_words(len(frame), "row")
+        screen.print(f"  done    {out}: {rows} of {len(frame.columns)} columns", markup=False)
 
 
-def _rows(console: Console, found: Season) -> None:
+def _rows(screen: Console, found: Season) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     frame = found.table
     columns = [("area_ha", "ha", 3), ("valid_percent", "seen %", 0)]
@@ -166,16 +120,11 @@ def _rows(console: Console, found: Season) -> None:
     columns += [(c, c.removesuffix("_mean").upper(), 3) for c in indices]
     columns += [("vigour_percent", "vigour %", 0), ("uniformity_percent", "uniform %", 0)]
     columns = [one for one in columns if one[0] in frame and frame[one[0]].notna().any()]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), header_style="bold")
-    table.add_column("field")
-    table.add_column("date")
     staged = "growth_stage" in frame and frame["growth_stage"].notna().any()
-    if staged:
-        table.add_column("stage")
-    for _, heading, _ in columns:
-        table.add_column(heading, justify="right")
+    words = ("field", "date", "stage") if staged else ("field", "date")
+    made = new_table(*words, *(heading for _, heading, _ in columns), left=words, indent=2)
     last = None
-    for row in frame.head(_MOST_ROWS).to_dict("records"):
+    for row in frame.head(MOST_ROWS).to_dict("records"):
         named = row["name"] if isinstance(row["name"], str) and row["name"] else ""
         field = f"{row['field_id']} {named}".strip()
         cells = ["" if field == last else escape(field), f"{row['date']:%Y-%m-%d}"]
@@ -183,11 +132,11 @@ def _rows(console: Console, found: Season) -> None:
             stage = row["growth_stage"]
             cells.append(escape(stage) if isinstance(stage, str) else "-")
         cells += [_number(row[name], digits) for name, _, digits in columns]
-        table.add_row(*cells)
+        made.add_row(*cells)
         last = field
-    console.print(table)
-    if len(frame) > _MOST_ROWS:
-        console.print(f"  and {count_words(len(frame) - _MOST_ROWS, 'more row')}")
+    screen.print(made)
+    if len(frame) > MOST_ROWS:
+        screen.print(f"  and {count_words(len(frame) - MOST_ROWS, 'more row')}")
 
 
 def _number(value: object, digits: int) -> str:

@@ -2,193 +2,132 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from agriseg.cli import options as opt
-from agriseg.errors import OptionError
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
+from agriseg.cli.command import stoppable
+from agriseg.cli.groups import OutlineColumns, Part, Predicting, Reading
+from agriseg.errors import BatchError, OptionError
 
 if TYPE_CHECKING:
     from agriseg.runs import Run
 
 __all__ = ["segment"]
 
-_RUN, _MODEL, _PART, _ABOUT = "Running", "Model", "Part of the scene", "Facts about the scene"
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a user knows of a scene; it travels into every output."""
+
+    date: Annotated[
+        str | None, opt.value("--date", "DATE", "When the image was taken: 2026-05-14.", opt.FACTS)
+    ] = None
+    client: Annotated[
+        str | None, opt.value("--client", "TEXT", "For whom the map is.", opt.FACTS)
+    ] = None
+    farm: Annotated[str | None, opt.value("--farm", "TEXT", "Name of the farm.", opt.FACTS)] = None
+    field: Annotated[str | None, opt.value("--field", "TEXT", "Name of the field.", opt.FACTS)] = (
+        None
+    )
+    crop: Annotated[
+        str | None, opt.value("--crop", "TEXT", "What grows there: sugar beet.", opt.FACTS)
+    ] = None
+    growth_stage: opt.GrowthStage = None
+
+
+@dataclass(frozen=True)
+class _Where:
+    """What does the work."""
+
+    workers: Annotated[
+        int | None,
+        opt.value(
+            "--workers",
+            "N",
+            "Share the work among so many processes on this machine. Default: this one alone.",
+            opt.RUNNING,
+        ),
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        opt.value(
+            "--scheduler",
+            "ADDRESS",
+            "Share it among the workers of this Dask scheduler.",
+            opt.RUNNING,
+        ),
+    ] = None
+    memory_limit: Annotated[
+        float | None,
+        opt.value(
+            "--memory-limit",
+            "GB",
+            "What may be taken on this machine. Default: all there is.",
+            opt.RUNNING,
+        ),
+    ] = None
 
 
 def segment(
     rasters: opt.Rasters,
-    out: Annotated[
-        str, typer.Option("-o", "--out", help="Results go to OUT/SCENE/.", show_default=False)
-    ],
+    *,
+    out: Annotated[str, opt.to_folder("Results go to OUT/SCENE/.")],
+    reading: Reading,
+    part: Part,
     model: opt.Model = None,
-    bands: opt.Bands = None,
-    sensor: opt.Sensor = None,
-    scale: opt.Scale = None,
-    offset: opt.Offset = None,
-    nodata: opt.Nodata = None,
-    mask: opt.Mask = None,
-    mask_grow_m: opt.MaskGrow = 0.0,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the scene and its folder.", rich_help_panel=_RUN)
-    ] = None,
-    bounds: Annotated[
-        str | None,
-        typer.Option(
-            help="left,bottom,right,top in the scene's CRS.",
-            metavar="L,B,R,T",
-            rich_help_panel=_PART,
-        ),
-    ] = None,
-    cutline: Annotated[
-        str | None,
-        typer.Option(help="Vector file with polygons, in any CRS.", rich_help_panel=_PART),
-    ] = None,
-    gsd: Annotated[
-        float | None,
-        typer.Option("--gsd", help="Segment at this pixel size in metres.", rich_help_panel=_PART),
-    ] = None,
-    chip: opt.Chip = None,
-    overlap: opt.Overlap = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Chips predicted at once.", rich_help_panel=_MODEL)
-    ] = None,
-    engine: opt.Engine = "auto",
-    device: opt.Device = "auto",
-    precision: opt.Precision = "auto",
-    threads: opt.Threads = None,
-    tta: Annotated[
-        str,
-        typer.Option(
-            help="Test-time augmentation: none, flips (4 times the work) or turns (8 times).",
-            rich_help_panel=_MODEL,
-        ),
-    ] = "none",
-    ignore_gsd: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-gsd",
-            help="Use the model far outside its range of pixel sizes.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False,
-    trust_model: Annotated[
-        bool,
-        typer.Option(
-            "--trust-model",
-            help="Let a model file name Python code to import. Only for files you trust.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False,
-    probabilities: Annotated[
-        bool,
-        typer.Option(
-            "--probabilities", help="Also write each class's probability.", rich_help_panel=_RUN
-        ),
-    ] = False,
+    predicting: Predicting,
     polygons: Annotated[
-        bool,
-        typer.Option("--polygons/--no-polygons", help="Write segments.gpkg.", rich_help_panel=_RUN),
+        bool, opt.flag("--polygons/--no-polygons", "Write segments.gpkg.", opt.POLYGONS)
     ] = True,
     min_area_m2: opt.MinArea = None,
     simplify_m: opt.Simplify = None,
     fields: Annotated[
         bool,
-        typer.Option(
+        opt.flag(
             "--fields/--no-fields",
-            help="Find fields, and write fields.gpkg and zones.gpkg with their numbers.",
-            rich_help_panel=_RUN,
+            "Find fields, and write fields.gpkg and zones.gpkg with their numbers.",
+            opt.FIELDS,
         ),
     ] = True,
-    parcels: Annotated[
+    parcels: opt.Parcels = None,
+    columns: OutlineColumns,
+    name: Annotated[
         str | None,
-        typer.Option(
-            help="Your own outlines of fields instead: a vector file in any CRS.",
-            metavar="FILE",
-            show_default=False,
-            rich_help_panel=_RUN,
+        opt.value(
+            "--name", "NAME", "Of the scene and its folder. Default: after its file.", opt.RUNNING
         ),
     ] = None,
-    id_col: Annotated[
-        str | None,
-        typer.Option(
-            help="Its column that tells them apart.", metavar="NAME", rich_help_panel=_RUN
-        ),
-    ] = None,
-    name_col: Annotated[
-        str | None,
-        typer.Option(help="Its column with their names.", metavar="NAME", rich_help_panel=_RUN),
-    ] = None,
-    inset_m: Annotated[
-        float,
-        typer.Option(
-            help="Leave out so much along the edges of fields, as of plots.",
-            metavar="METRES",
-            rich_help_panel=_RUN,
-        ),
-    ] = 0.0,
+    probabilities: Annotated[
+        bool, opt.flag("--probabilities", "Also write each class's probability.", opt.RUNNING)
+    ] = False,
     qgis: Annotated[
-        bool,
-        typer.Option("--qgis/--no-qgis", help="Write result.qgz and styles.", rich_help_panel=_RUN),
+        bool, opt.flag("--qgis/--no-qgis", "Write result.qgz and styles.", opt.RUNNING)
     ] = True,
     report: Annotated[
         bool,
-        typer.Option(
-            "--report",
-            help="Also write report.html, quicklook.png and item.json (STAC).",
-            rich_help_panel=_RUN,
+        opt.flag(
+            "--report", "Also write report.html, quicklook.png and item.json (STAC).", opt.RUNNING
         ),
     ] = False,
     skip_unreadable: Annotated[
         bool,
-        typer.Option(
+        opt.flag(
             "--skip-unreadable",
-            help="Turn damaged parts of a file into nodata and list them.",
-            rich_help_panel=_RUN,
+            "Turn damaged parts of a file into nodata and list them.",
+            opt.RUNNING,
         ),
     ] = False,
     resume: Annotated[
-        bool,
-        typer.Option(help="Go on where an earlier run stopped.", rich_help_panel=_RUN),
+        bool, opt.flag("--resume/--no-resume", "Go on where an earlier run stopped.", opt.RUNNING)
     ] = True,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Share the work among so many processes on this machine.", rich_help_panel=_RUN
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            help="Share it among the workers of this Dask scheduler.",
-            metavar="ADDRESS",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    memory_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="What may be taken on this machine. Default: all there is.",
-            metavar="GB",
-            show_default=False,
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    date: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
-    client: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
-    farm: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
-    field: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
-    crop: Annotated[str | None, typer.Option(rich_help_panel=_ABOUT)] = None,
-    growth_stage: Annotated[
-        str | None, typer.Option(help="Such as BBCH 12.", rich_help_panel=_ABOUT)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    where: _Where,
+    facts: _Facts,
+    answer: Answer,
 ) -> None:
     """Segment rasters of any size into class maps.
 
@@ -207,57 +146,37 @@ def segment(
 
     - `agriseg segment green=G.tif red=R.tif nir=N.tif -m weeds.safetensors -o out`
     """
-    from agriseg.workflow import SegmentKeywords
-
     if parcels is not None and not fields:
         raise OptionError("--no-fields and --parcels contradict each other; give one of them")
-    facts = {
-        "date": date,
-        "client": client,
-        "farm": farm,
-        "field": field,
-        "crop": crop,
-        "growth_stage": growth_stage,
-    }
-    asked: SegmentKeywords = {
-        "bands": bands,
-        "sensor": sensor,
-        "scale": scale,
-        "offset": offset,
-        "nodata": nodata,
-        "masks": mask or [],
-        "mask_grow_m": mask_grow_m,
+    options: dict[str, Any] = {
+        "model": model,
         "name": name,
-        "about": {key: value for key, value in facts.items() if value is not None},
-        "bounds": opt.numbers(bounds, "--bounds", 4),
-        "cutline": cutline,
-        "gsd_m": gsd,
-        "chip": chip,
-        "overlap": overlap,
-        "batch": batch,
-        "engine": engine,
-        "device": device,
-        "precision": precision,
-        "threads": threads,
-        "tta": tta,
-        "trust": trust_model,
-        "ignore_gsd": ignore_gsd,
+        "about": {key: text for key, text in facts.__dict__.items() if text is not None},
         "probabilities": probabilities,
         "skip_unreadable": skip_unreadable,
+        "resume": resume,
         "polygons": polygons,
         "min_area_m2": min_area_m2,
         "simplify_m": simplify_m,
         "fields": fields if parcels is None else parcels,
-        "id_col": id_col,
-        "name_col": name_col,
-        "inset_m": inset_m,
-        "resume": resume,
+        "qgis": qgis,
+        "report": report,
+        "workers": where.workers,
+        "scheduler": where.scheduler,
+        "memory_limit_gb": where.memory_limit,
     }
-    where = {"workers": workers, "scheduler": scheduler, "memory_limit_gb": memory_limit}
-    extras = {"model": model, "qgis": qgis, "report": report}
-    runs = _run(rasters, out, quiet, {**extras, **where, **asked})
-    if as_json:
-        print(json.dumps([{"folder": str(run.path), **run.record} for run in runs], indent=2))
+    for group in (predicting, reading, part, columns):
+        options |= group.keywords()
+    try:
+        runs = _run(rasters, out, answer.quiet, options)
+    except BatchError as error:
+        _give(answer, error.runs)  # the others are done
+        raise
+    _give(answer, runs)
+
+
+def _give(answer: Answer, runs: Sequence[Run]) -> None:
+    answer.give([{"folder": run.path, **run.record} for run in runs])
 
 
 def _run(rasters: list[str], out: str, quiet: bool, options: dict[str, Any]) -> list[Run]:
@@ -267,11 +186,8 @@ def _run(rasters: list[str], out: str, quiet: bool, options: dict[str, Any]) -> 
 
     listener = None if quiet else ConsoleListener()
     try:
-        given = rasters[0] if len(rasters) == 1 else rasters
-        runs = run_segment(given, out, listener=listener, **options)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+        with stoppable(lambda: "stopped; the same command goes on from here"):
+            runs = run_segment(said.one_or_all(rasters), out, listener=listener, **options)
     finally:
         if listener:
             listener.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli.answer import Answer
+from agriseg.cli.command import stoppable
+from agriseg.cli.screen import console
 from agriseg.cli.words import area_words, count_words, size_words, time_words
 
 if TYPE_CHECKING:
@@ -23,30 +22,28 @@ __all__ = ["simulate"]
 
 
 def simulate(
-    recipe: Annotated[str, typer.Argument(help="YAML file, as in configs/.", metavar="RECIPE")],
-    out: Annotated[
-        str, typer.Option("-o", "--out", help="Folder for the files.", show_default=False)
-    ],
+    recipe: Annotated[str, opt.argument("RECIPE", "YAML file, as in configs/.")],
+    *,
+    out: Annotated[str, opt.to_folder("Folder for the files.")],
     seed: Annotated[
-        int | None, typer.Option(help="Another field of the same kind.", show_default=False)
+        int | None,
+        opt.value("--seed", "N", "Another field of the same kind. Default: the recipe's."),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(help="Columns, in place of the recipe's.", show_default=False)
+        int | None, opt.value("--width", "PIXELS", "Columns. Default: the recipe's.")
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Rows, in place of the recipe's.", show_default=False)
+        int | None, opt.value("--height", "PIXELS", "Rows. Default: the recipe's.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            help="Processes that draw; 1: this one alone. Default: one a core, where that pays.",
-            metavar="N",
-            show_default=False,
+        opt.value(
+            "--workers",
+            "N",
+            "Processes that draw; 1: this one alone. Default: one a core, where that pays.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    answer: Answer,
 ) -> None:
     """Draw a scene of any size with perfect labels from a recipe: a field, a landscape, or many.
 
@@ -71,35 +68,30 @@ def simulate(
     """
     from agriseg.simulate.verb import simulate as run_simulate
 
-    listener = _Console(quiet)
+    listener = _Console(answer.quiet)
     try:
-        run_simulate(
-            recipe,
-            out,
-            seed=seed,
-            width=width,
-            height=height,
-            workers=workers,
-            listener=listener,
-        )
-    except KeyboardInterrupt:
-        print(listener.stopped_words(), file=sys.stderr)
-        raise typer.Exit(130) from None
+        with stoppable(listener.stopped_words):
+            run_simulate(
+                recipe,
+                out,
+                seed=seed,
+                width=width,
+                height=height,
+                workers=workers,
+                listener=listener,
+            )
     finally:
         listener.close()
-    if as_json:
-        print(json.dumps(listener.record(), indent=2))
+    answer.give(listener.record())
 
 
 class _Console:
     """Says on standard error what is about to be done, how far it is, and what came of it."""
 
     def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-
         from agriseg.cli.bar import Bar
 
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+        self._console = console(quiet=quiet)
         self._bar = Bar(self._console, "simulate")
         # What a pixel moves the bar by: a scene's share of a dataset is the same for all.
         self._step = 1.0

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli.answer import Answer
+from agriseg.cli.command import stoppable
+from agriseg.cli.screen import console
 from agriseg.cli.words import count_words, time_words
+from agriseg.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,53 +23,36 @@ __all__ = ["train"]
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="YAML file, as in configs/.", metavar="CONFIG")],
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "-o", "--out", help="Folder for all files. Default: out/NAME.", show_default=False
-        ),
-    ] = None,
-    base: opt.Base = None,
+    config: Annotated[str, opt.argument("CONFIG", "YAML file, as in configs/.")],
+    *,
+    out: Annotated[str | None, opt.to_folder("Folder for all files. Default: out/NAME.")] = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
+        opt.flag(
             "--dry-run",
-            help="Train nothing: check data and labels, draw chips with their labels and the "
-            "split, time a step.",
+            "Train nothing: check data and labels, draw chips with their labels and the split, "
+            "time a step.",
         ),
     ] = False,
     resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--fresh", help="Go on with a training that was stopped, or begin anew."
-        ),
+        bool, opt.flag("--resume/--fresh", "Go on with a training that was stopped, or begin anew.")
     ] = True,
     report: Annotated[
         bool,
-        typer.Option(
-            "--report/--no-report", help="Map whole validation scenes at the end, write the page."
-        ),
+        opt.flag("--report/--no-report", "Map whole validation scenes at the end, write the page."),
     ] = True,
     folds: Annotated[
         int | None,
-        typer.Option(
+        opt.value(
             "--folds",
-            help="Train so many times, and score each scene by the model that has not seen it: "
-            "for few labels. Default folder: out/NAME-folds.",
-            show_default=False,
+            "N",
+            "Train so many times, and score each scene by the model that has not seen it: for few "
+            "labels. Default folder: out/NAME-folds.",
         ),
     ] = None,
-    trust_model: Annotated[
-        bool,
-        typer.Option(
-            "--trust-model",
-            help="Let the configuration name Python code to import. Only where you trust it.",
-        ),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    base: opt.Base = None,
+    trust_model: opt.TrustModel = False,
+    answer: Answer,
 ) -> None:
     """Train a model on scenes with labels, as one YAML file says.
 
@@ -90,15 +73,15 @@ def train(
     - `agriseg segment field.tif -o out --model out/cwfid/cwfid.safetensors`
     """
     if dry_run:
-        _dry_run(config, out, base=base, trust=trust_model, quiet=quiet, as_json=as_json)
+        _dry_run(config, out, answer, base=base, trust=trust_model)
         return
     if folds is not None:
         options = {"base": base, "resume": resume, "trust": trust_model}
-        _cross_validate(config, out, folds, options, quiet=quiet, as_json=as_json)
+        _cross_validate(config, out, folds, answer, options)
         return
     from agriseg.training.verb import train as run_train
 
-    with _stoppable(quiet) as listener:
+    with _watched(answer) as listener:
         path = run_train(
             config,
             out,
@@ -108,75 +91,59 @@ def train(
             listener=listener,
             trust=trust_model,
         )
-    if as_json:
-        print(json.dumps({"model": str(path), **listener.ended}, indent=2))
+    answer.give({"model": path, **listener.ended})
 
 
 @contextmanager
-def _stoppable(quiet: bool) -> Iterator[_Console]:
+def _watched(answer: Answer) -> Iterator[_Console]:
     """Who says how a training goes on, until it ends or somebody presses Ctrl-C."""
-    listener = _Console(quiet)
+    listener = _Console(answer.quiet)
     try:
-        yield listener
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        raise typer.Exit(130) from None
+        with stoppable(lambda: "stopped; the same command goes on from the last checkpoint"):
+            yield listener
     finally:
         listener.close()
 
 
 def _cross_validate(
-    config: str,
-    out: str | None,
-    folds: int,
-    options: dict[str, Any],
-    *,
-    quiet: bool,
-    as_json: bool,
+    config: str, out: str | None, folds: int, answer: Answer, options: dict[str, Any]
 ) -> None:
     from agriseg.cli.evaluation_table import print_evaluation
     from agriseg.training.folds import cross_validate, folder_of
 
     folder = folder_of(config, out)
     written = [f"{folder}/evaluation.json", "evaluation.png"]
-    with _stoppable(quiet) as listener:
+    with _watched(answer) as listener:
         found = cross_validate(config, folder, folds=folds, listener=listener, **options)
-    if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
-    elif not quiet:
+    answer.give(found.to_dict())
+    if answer.prints:
         print_evaluation(found, written)
 
 
 def _dry_run(
-    config: str, out: str | None, *, base: str | None, trust: bool, quiet: bool, as_json: bool
+    config: str, out: str | None, answer: Answer, *, base: str | None, trust: bool
 ) -> None:
     from agriseg.cli.dry_run_table import plain_dry_run, print_dry_run
     from agriseg.training.dry import dry_run
 
-    listener = _Console(quiet)
+    listener = _Console(answer.quiet)
     try:
         found = dry_run(config, out, base=base, trust=trust)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
     finally:
         listener.close()
-    if as_json:
-        print(json.dumps(plain_dry_run(found), indent=2))
-    elif not quiet:
+    answer.give(plain_dry_run(found))
+    if answer.prints:
         print_dry_run(found)
     if found.faults:
-        if quiet:
-            print(found.faults[0], file=sys.stderr)
-        raise typer.Exit(2)
+        more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
+        raise InputError(f"nothing can be learned from this: {found.faults[0]}{more}")
 
 
 class _Console:
     """Says on standard error what is learned from, how far it is, and how good."""
 
     def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+        self._console = console(quiet=quiet)
         self._bar: Bar | None = None
         self._told = 0.0
         self._evaluates = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from typing import Annotated, Any
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer, records
+from agriseg.cli.screen import console, new_table
 
 __all__ = ["trial"]
 
@@ -17,58 +16,25 @@ __all__ = ["trial"]
 def trial(
     table: Annotated[
         str,
-        typer.Argument(
-            help="A run with fields.gpkg, or the table that agriseg health wrote.",
-            metavar="TABLE",
-            show_default=False,
-        ),
+        opt.argument("TABLE", "A run with fields.gpkg, or the table that agriseg health wrote."),
     ],
-    treatment: Annotated[
-        str,
-        typer.Option(
-            "-t",
-            "--treatment",
-            help="Column with the treatment.",
-            metavar="COLUMN",
-            show_default=False,
-        ),
-    ],
+    *,
+    treatment: Annotated[str, opt.value("-t --treatment", "COLUMN", "Column with the treatment.")],
     replicate: Annotated[
-        str | None,
-        typer.Option(
-            "-r",
-            "--replicate",
-            help="Column with the replicate or block.",
-            metavar="COLUMN",
-            show_default=False,
-        ),
+        str | None, opt.value("-r --replicate", "COLUMN", "Column with the replicate or block.")
     ] = None,
     untreated: Annotated[
         str | None,
-        typer.Option(
-            help="The untreated control: trt=0, or its value alone. With it comes "
-            "weed_control_percent.",
-            metavar="COLUMN=VALUE",
-            show_default=False,
+        opt.value(
+            "--untreated",
+            "COLUMN=VALUE",
+            "The untreated control: trt=0, or its value alone. With it comes weed_control_percent.",
         ),
     ] = None,
-    weed: Annotated[str, typer.Option(help="Classes that are weeds.", metavar="NAMES")] = "weed",
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="File to write: .csv or .parquet.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    csv_sep: Annotated[
-        str,
-        typer.Option(help="Between columns of a .csv; with ';' numbers have a decimal comma."),
-    ] = ",",
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    out: opt.TableOut = None,
+    csv_sep: opt.CsvSep = ",",
+    weed: opt.Weed = None,
+    answer: Answer,
 ) -> None:
     """Give one row for each plot and measure, as R wants it, and how well weeds were controlled.
 
@@ -84,52 +50,39 @@ def trial(
 
     if out is not None:
         check_table(out, csv_sep)
-    rows = make(
-        table,
-        treatment=treatment,
-        replicate=replicate,
-        untreated=untreated,
-        weed=opt.words(weed, "--weed"),
-    )
+    weeds = said.words(weed, "--weed") or ("weed",)
+    rows = make(table, treatment=treatment, replicate=replicate, untreated=untreated, weed=weeds)
     if out is not None:
         write_table(rows, out, csv_sep=csv_sep)
-    if as_json:
-        records = rows.to_dict("records")
-        print(json.dumps([{k: _plain(v) for k, v in one.items()} for one in records]))
-    else:
-        _show(rows, out, [f"cover_{name}_percent" for name in opt.words(weed, "--weed")])
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not answer.quiet:
+        _show(rows, out, [f"cover_{name}_percent" for name in weeds])
+    answer.give(records(rows))
 
 
 def _show(rows: Any, out: str | None, weeds: list[str]) -> None:
     """Means and standard deviations of the treatments."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    console = Console(stderr=True, highlight=False)
+    screen = console(soft_wrap=False)
     measures = list(dict.fromkeys(rows["measure"]))
     shown = [name for name in measures if name.endswith(("_median", "control_percent"))]
     shown += [name for name in weeds if name in measures]
-    table = []
+    found = []
     for name, part in rows.groupby("treatment", sort=False):
         groups = part.groupby("measure")["value"]
         mean, std = groups.mean(), groups.std()
         cells = [_number(mean[one]) + _spread(std[one]) for one in shown]
-        table.append([str(name), str(part["field_id"].nunique()), *cells])
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for at, title in enumerate(["treatment", "plots", *map(_title, shown)]):
+        found.append([str(name), str(part["field_id"].nunique()), *cells])
+    grid = new_table("treatment", "plots", *map(_title, shown), left=("treatment",))
+    for at, column in enumerate(grid.columns):
         # Titles may wrap, numbers must not be cut.
-        width = max(len(row[at]) for row in table)
-        grid.add_column(title, justify="right" if at else "left", min_width=width)
-    for row in table:
-        grid.add_row(*row)
-    console.print(grid)
-    console.print("means of plots, with their standard deviations")
+        column.min_width = max(len(row[at]) for row in found)
+    for row in found:
+        grid.add_row(*map(escape, row))
+    screen.print(grid)
+    screen.print("means of plots, with their standard deviations")
     if out is not None:
-        print(f"{len(rows):,} rows in {out}", file=sys.stderr)
+        screen.print(f"{len(rows):,} rows in {out}", markup=False, soft_wrap=True)
 
 
 def _title(measure: str) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from agriseg.cli import options as opt
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
+from agriseg.cli.screen import console
 from agriseg.cli.words import area_words, count_words, time_words
 
 if TYPE_CHECKING:
@@ -32,61 +31,35 @@ _WORDS = {
 def vectorize(
     raster: Annotated[
         str,
-        typer.Argument(
-            help="A class raster: classes.tif of a run, or any raster of whole numbers.",
-            metavar="CLASSES",
-            show_default=False,
+        opt.argument(
+            "CLASSES", "A class raster: classes.tif of a run, or any raster of whole numbers."
         ),
     ],
-    out: Annotated[
-        str,
-        typer.Option(
-            "-o",
-            "--out",
-            help="File to write: .gpkg, .fgb, .parquet or .geojson.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ],
+    *,
+    out: opt.VectorOut,
     min_area_m2: opt.MinArea = None,
     simplify_m: opt.Simplify = None,
     classes: Annotated[
         str | None,
-        typer.Option(
-            help="Only these classes, by name or number: crop,weed.",
-            metavar="NAMES",
-            rich_help_panel="Polygons",
+        opt.value(
+            "--classes", "NAMES", "Only these classes, by name or number: crop,weed.", opt.POLYGONS
         ),
     ] = None,
     omit: Annotated[
-        str | None,
-        typer.Option(
-            help="All but these classes: soil.", metavar="NAMES", rich_help_panel="Polygons"
-        ),
+        str | None, opt.value("--omit", "NAMES", "All but these classes: soil.", opt.POLYGONS)
     ] = None,
     split_large: Annotated[
         bool,
-        typer.Option(
+        opt.flag(
             "--split-large",
-            help="Cut polygons with more than 200,000 pixel edges around along every 1024th row: "
+            "Cut polygons with more than 200,000 pixel edges around along every 1024th row: "
             "quicker to draw, and no longer whole.",
-            rich_help_panel="Polygons",
+            opt.POLYGONS,
         ),
     ] = False,
-    confidence: Annotated[
-        str | None,
-        typer.Option(
-            help="Raster of confidence on the same grid; 'none' for none. Default: confidence.tif "
-            "beside a classes.tif.",
-            metavar="FILE",
-            show_default=False,
-            rich_help_panel="Reading",
-        ),
-    ] = None,
+    confidence: opt.Confidence = None,
     nodata: opt.Nodata = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    answer: Answer,
 ) -> None:
     """Turn a class raster into polygons that share their borders.
 
@@ -105,12 +78,12 @@ def vectorize(
     options = PolygonOptions(
         min_area_m2=min_area_m2,
         simplify_m=simplify_m,
-        classes=None if classes is None else opt.words(classes, "--classes"),
-        omit=() if omit is None else opt.words(omit, "--omit"),
+        classes=said.words(classes, "--classes") or None,
+        omit=said.words(omit, "--omit"),
         split_large=split_large,
     )
     started = time.monotonic()
-    with _stages(quiet) as on_stage:
+    with _stages(answer.quiet) as on_stage:
         segments = make_segments(
             raster,
             out,
@@ -120,16 +93,14 @@ def vectorize(
             on_stage=on_stage,
         )
     seconds = time.monotonic() - started
-    if not quiet:
-        found = ", ".join(
-            f"{row['class_name']} {row['polygons']:,} ({_area(row['area_m2'])})"
-            for row in segments.summary()
-        )
-        polygons = count_words(len(segments), "polygon")
-        print(f"{polygons}: {found}", file=sys.stderr)
-        print(f"{out} in {time_words(seconds)}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"file": out, "polygons": len(segments), "classes": segments.summary()}))
+    found = ", ".join(
+        f"{row['class_name']} {row['polygons']:,} ({_area(row['area_m2'])})"
+        for row in segments.summary()
+    )
+    answer.say(
+        f"{count_words(len(segments), 'polygon')}: {found}", f"{out} in {time_words(seconds)}"
+    )
+    answer.give({"file": out, "polygons": len(segments), "classes": segments.summary()})
 
 
 def _area(square_metres: float | None) -> str:
@@ -141,11 +112,9 @@ def _area(square_metres: float | None) -> str:
 @contextmanager
 def _stages(quiet: bool) -> Iterator[OnStage | None]:
     """Show on a terminal what is being done; large maps take a minute."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    if quiet or not console.is_terminal:
+    screen = console(quiet=quiet)
+    if quiet or not screen.is_terminal:
         yield None
         return
-    with console.status("") as status:
+    with screen.status("") as status:
         yield lambda stage: status.update(_WORDS.get(stage, stage))

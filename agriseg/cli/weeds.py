@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import typer
-
 from agriseg.cli import options as opt
-from agriseg.cli.project import refresh_project
+from agriseg.cli import said
+from agriseg.cli.answer import Answer
+from agriseg.cli.complete import ending
+from agriseg.cli.screen import MOST_ROWS, console, new_table
 from agriseg.cli.words import area_words, count_words, time_words
 from agriseg.errors import OptionError
 
@@ -25,123 +23,85 @@ if TYPE_CHECKING:
 __all__ = ["weeds"]
 
 _GRID, _PATCHES = "Grid", "Patches"
-_MOST_ROWS = 40
 
 
 def weeds(
-    classes: Annotated[
-        str,
-        typer.Argument(
-            help="The folder of a run, or a class raster with named classes.",
-            metavar="RUN|CLASSES",
-            show_default=False,
+    classes: opt.RunOrClasses,
+    *,
+    out: Annotated[
+        str | None,
+        opt.to_file(
+            "File for the grid: .gpkg, .fgb, .parquet or .geojson. Default: weeds.gpkg in the run, "
+            "and patches.gpkg for the patches.",
+            *opt.VECTORS,
         ),
-    ],
+    ] = None,
     cell_width_m: Annotated[
         float,
-        typer.Option(
-            help="Side of a cell across the rows, such as a section's width.",
-            metavar="METRES",
-            show_default=False,
-            rich_help_panel=_GRID,
+        opt.value(
+            "--cell-width-m",
+            "METRES",
+            "Side of a cell across the rows, such as a section's width.",
+            _GRID,
         ),
     ],
     cell_length_m: Annotated[
-        float,
-        typer.Option(
-            help="Side of a cell along the rows.",
-            metavar="METRES",
-            show_default=False,
-            rich_help_panel=_GRID,
-        ),
+        float, opt.value("--cell-length-m", "METRES", "Side of a cell along the rows.", _GRID)
     ],
-    fields: Annotated[
-        str | None,
-        typer.Option(
-            help="Vector file with outlines of fields, in any CRS. Default: the run's fields.gpkg.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="File for the grid: .gpkg, .fgb, .parquet or .geojson. Default: weeds.gpkg in the "
-            "run, and patches.gpkg for the patches.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
     direction_deg: Annotated[
         float | None,
-        typer.Option(
-            help="The way that machines drive, clockwise from north. Default: along the rows of "
+        opt.value(
+            "--direction-deg",
+            "DEGREES",
+            "The way that machines drive, clockwise from north. Default: along the rows of "
             "each field (row_direction_deg), or its longest side.",
-            metavar="DEGREES",
-            show_default=False,
-            rich_help_panel=_GRID,
+            _GRID,
         ),
     ] = None,
     ab_line: Annotated[
         str | None,
-        typer.Option(
-            help="A and B in the raster's CRS, instead of a direction: the line runs through the "
+        opt.value(
+            "--ab-line",
+            "X,Y,X,Y",
+            "A and B in the raster's CRS, instead of a direction: the line runs through the "
             "middle of a column of cells.",
-            metavar="X,Y,X,Y",
-            rich_help_panel=_GRID,
+            _GRID,
         ),
     ] = None,
+    fields: Annotated[str | None, opt.outlines("the run's fields.gpkg.")] = None,
     patches: Annotated[
         str | None,
-        typer.Option(
-            help="Also write the patches of weeds as polygons.",
-            metavar="FILE",
-            rich_help_panel=_PATCHES,
+        opt.value(
+            "--patches",
+            "FILE",
+            "Also write the patches of weeds as polygons.",
+            _PATCHES,
+            ending(opt.VECTORS),
         ),
     ] = None,
     min_patch_m2: Annotated[
         float | None,
-        typer.Option(
-            help="Leave smaller patches out. Default: those of fewer than 4 pixels; 0: none.",
-            metavar="M2",
-            show_default=False,
-            rich_help_panel=_PATCHES,
+        opt.value(
+            "--min-patch-m2",
+            "M2",
+            "Leave smaller patches out. Default: those of fewer than 4 pixels; 0: none.",
+            _PATCHES,
         ),
     ] = None,
     join_m: Annotated[
         float | None,
-        typer.Option(
-            help="Weeds nearer to each other than this are one patch.",
-            metavar="METRES",
-            rich_help_panel=_PATCHES,
+        opt.value(
+            "--join-m",
+            "METRES",
+            "Weeds nearer to each other than this are one patch. Default: only those that touch.",
+            _PATCHES,
         ),
     ] = None,
-    weed: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes that are weeds. Default: weed.",
-            metavar="NAMES",
-            show_default=False,
-            rich_help_panel="Reading",
-        ),
-    ] = None,
-    confidence: Annotated[
-        str | None,
-        typer.Option(
-            help="Raster of confidence on the same grid; 'none' for none. Default: confidence.tif "
-            "beside a classes.tif.",
-            metavar="FILE",
-            show_default=False,
-            rich_help_panel="Reading",
-        ),
-    ] = None,
+    weed: opt.Weed = None,
+    confidence: opt.Confidence = None,
     names: opt.Names = None,
     nodata: opt.Nodata = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
+    answer: Answer,
 ) -> None:
     """Map weeds in cells along the rows of each field.
 
@@ -161,6 +121,7 @@ def weeds(
     from agriseg.fields.weeds.grid import grid_batches
     from agriseg.fields.weeds.lattice import CellSize
     from agriseg.fields.weeds.patches import patch_batch
+    from agriseg.publish import refresh_project
     from agriseg.vector import open_classes
 
     started = time.monotonic()
@@ -174,14 +135,14 @@ def weeds(
             "a class raster needs --fields FILE and -o FILE; the folder of a run has them"
         )
     sure = False if confidence == "none" else confidence
-    raster = open_classes(classes, confidence=sure, nodata=nodata, names=opt.class_names(names))
-    box, chosen = raster.geobox, () if weed is None else opt.words(weed, "--weed")
+    raster = open_classes(classes, confidence=sure, nodata=nodata, names=said.class_names(names))
+    box, chosen = raster.geobox, said.words(weed, "--weed")
     if patches is None and (min_patch_m2 is not None or join_m is not None):
         raise OptionError("--min-patch-m2 and --join-m are for --patches FILE, which is missing")
     check_output(out, box, (classes, fields))
     if patches is not None:
         check_output(patches, box, (classes, fields, out))
-    ends = opt.numbers(ab_line, "--ab-line", 4)
+    ends = said.numbers(ab_line, "--ab-line", 4)
     given = fields_on(box, fields, raster.path)
     batches = grid_batches(
         raster,
@@ -207,18 +168,18 @@ def weeds(
         found = write_table(patches, [batch], box, "weed_patches")
     if run is not None and Path(out).parent == run:
         refresh_project(run)
-    if not quiet:
+    if not answer.quiet:
         _tell(told)
-        for note in given.notes:
-            print(f"note: {note}", file=sys.stderr)
-        more = "" if found is None else f", {patches} with {count_words(found, 'patch polygon')}"
-        print(f"{out}{more} in {time_words(time.monotonic() - started)}", file=sys.stderr)
-    if as_json:
-        facts: dict[str, Any] = {"file": out, "fields": [one.facts() for one in told]}
-        facts["notes"] = given.notes
-        if found is not None:
-            facts |= {"patches_file": patches, "patches": found}
-        print(json.dumps(facts, indent=2))
+    more = "" if found is None else f", {patches} with {count_words(found, 'patch polygon')}"
+    answer.say(
+        *(f"note: {note}" for note in given.notes),
+        f"{out}{more} in {time_words(time.monotonic() - started)}",
+    )
+    facts: dict[str, Any] = {"file": out, "fields": [asdict(one) for one in told]}
+    facts["notes"] = given.notes
+    if found is not None:
+        facts |= {"patches_file": patches, "patches": found}
+    answer.give(facts)
 
 
 @dataclass(frozen=True)
@@ -235,6 +196,8 @@ class _Told:
 
     @classmethod
     def of(cls, batch: PolygonBatch) -> _Told:
+        import numpy as np
+
         columns = batch.columns
         weed, area = columns["weed_percent"], columns["area_m2"]
         seen = ~np.isnan(weed)
@@ -251,10 +214,6 @@ class _Told:
             int(columns["patches"].sum()),
         )
 
-    def facts(self) -> dict[str, Any]:
-        weed = None if math.isnan(self.weed_percent) else self.weed_percent
-        return {**self.__dict__, "weed_percent": weed}
-
 
 def _noted(batches: Iterable[PolygonBatch], told: list[_Told]) -> Iterator[PolygonBatch]:
     for batch in batches:
@@ -263,19 +222,17 @@ def _noted(batches: Iterable[PolygonBatch], told: list[_Told]) -> Iterator[Polyg
 
 
 def _tell(told: list[_Told]) -> None:
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
+    screen = console()
     cells = sum(one.cells for one in told)
-    print(f"{count_words(len(told), 'field')}, {count_words(cells, 'cell')}", file=sys.stderr)
-    if len(told) > _MOST_ROWS:
+    screen.print(f"{count_words(len(told), 'field')}, {count_words(cells, 'cell')}")
+    if len(told) > MOST_ROWS:
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("field", "area", "cells", "direction", "weed", "free of weeds", "patches"):
-        table.add_column(heading, justify="left" if heading == "field" else "right")
+    headings = ("field", "area", "cells", "direction", "weed", "free of weeds", "patches")
+    made = new_table(*headings, left=("field",))
     for one in told:
-        table.add_row(
+        made.add_row(
             escape(one.field_id),
             area_words(one.area_m2),
             f"{one.cells:,}",
@@ -284,4 +241,4 @@ def _tell(told: list[_Told]) -> None:
             f"{one.clean_percent:.0f} %",
             f"{one.patches:,}",
         )
-    Console(stderr=True, highlight=False, soft_wrap=True).print(table)
+    screen.print(made)

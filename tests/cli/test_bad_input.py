@@ -154,8 +154,9 @@ def test_a_bad_input_is_told_first_and_does_not_stop_the_others(
     bad = tmp_path / "bad.tif"
     bad.write_text("no raster")
     command = ("segment", rgb, bad, "-o", tmp_path / "out")
-    code, _, said = agriseg(*command)
+    code, given, said = agriseg(*command, "--json")
     assert code == 1
+    assert [Path(one["folder"]).name for one in json.loads(given)] == ["rgb"]
     assert "Traceback" not in said
     told = said.splitlines()
     assert told.index(next(line for line in told if "bad" in line and "failed" in line)) == 0
@@ -221,10 +222,15 @@ def test_roles_and_rasters_do_not_mix(agriseg: Agriseg, rgb: Path, tmp_path: Pat
     assert_one_line(result, "grean", "unknown")
 
 
-def test_a_usage_fault_has_the_same_exit_code(agriseg: Agriseg) -> None:
-    code, _, err = agriseg("segment")
+def test_words_that_make_no_command(agriseg: Agriseg, rgb: Path) -> None:
+    assert_one_line(agriseg("segment"), "missing argument 'RASTER'", "agriseg segment --help")
+    assert_one_line(agriseg("segment", rgb, "-o", "x", "--tempo"), "--tempo")
+    assert_one_line(agriseg("segment", rgb, "-o", "x", "--chip", "big"), "'--chip'")
+    assert_one_line(agriseg("segmen", rgb), "'segmen'", "agriseg --help")
+    assert_one_line(agriseg("export", "crop-weed"), "FILE.onnx")
+    code, out, _ = agriseg()
     assert code == 2
-    assert "RASTER" in err
+    assert "segment" in out
 
 
 @pytest.mark.slow

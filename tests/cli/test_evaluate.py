@@ -128,5 +128,5 @@ def test_a_scene_and_its_labels(config: Path, tmp_path: Path) -> None:
 def test_pairs() -> None:
     assert renamed_by([]) == {}
     assert renamed_by(["a=b, c = d", "e=b"]) == {"a": "b", "c": "d", "e": "b"}
-    with pytest.raises(OptionError, match="as b and as c"):
+    with pytest.raises(OptionError, match="twice, b and c"):
         renamed_by(["a=b", "a=c"])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import geopandas as gpd
 import pandas as pd
 import pytest
 
@@ -72,9 +73,28 @@ def test_json_for_a_machine_and_silence(agriseg: Command, farm: Farm, tmp_path: 
     assert "ndvi_mean" not in told["fields"][0]
 
 
+def test_rows_and_constants_reach_fields_and_zones(
+    agriseg: Command, farm: Farm, tmp_path: Path
+) -> None:
+    """SAVI with L=0 is NDVI; the rows of given fields are measured on request."""
+    found = {}
+    for index, more in (("ndvi", ()), ("savi", ("--param", "L=0", "--rows"))):
+        fields = ("--fields", tmp_path / "plots.gpkg", "--id-col", "plot")
+        done = agriseg("health", farm.run.path, *fields, "-i", index, *more, "-q", "--json")
+        assert done.returncode == 0, done.stderr
+        (told,) = json.loads(done.stdout)
+        zones = gpd.read_file(farm.run.path / "zones.gpkg")
+        medians = [row[f"{index}_median"] for row in told["fields"]]
+        found[index] = (medians, zones[f"{index}_mean"].tolist())
+        assert ("row_strength" in told["fields"][0]) == bool(more)
+    assert found["ndvi"][0] == pytest.approx(found["savi"][0], abs=1e-6)
+    assert found["ndvi"][1] == pytest.approx(found["savi"][1], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("-i", "SAVI", "--param", "L"), "--param 'L'"),
         (("--pixels", "weed"), "possible are crop, plants, all"),
         (("-i", "NDRE"), "lacks rededge"),
         (("-o", "x.shp"), "shapefile"),

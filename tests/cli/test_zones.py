@@ -69,6 +69,10 @@ def test_it_writes_zones_and_says_what_they_are(folder: Path) -> None:
     again = run(*arguments(folder), *names, *options, "-o", folder / "again.gpkg", "-q")
     assert (again.exit_code, again.stdout, again.stderr) == (0, "", "")
     assert (folder / "zones.gpkg").read_bytes() == (folder / "again.gpkg").read_bytes()
+    thistle = ("--names", "0=soil,1=thistle,2=maize", "--weed", "thistle")
+    done = run(*arguments(folder), *thistle, *options, "-o", folder / "again.gpkg", "-q")
+    assert done.exit_code == 0, done.output
+    assert not gpd.read_file(folder / "again.gpkg").crop_percent.any()
     frame = agriseg.make_zones(
         agriseg.open_scene(folder / "scene.tif", bands=["red", "nir"], scale=1),
         folder / "classes.tif",

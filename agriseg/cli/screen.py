@@ -1,0 +1,43 @@
+"""Tables and text as a terminal shows them; rich is loaded when there is something to show."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["MOST_ROWS", "console", "new_table"]
+
+MOST_ROWS = 40
+"""More would fill the screen; files have them all."""
+# Columns where the output goes to a file or another program, which have no width of their own.
+_FILE_WIDTH = 160
+
+
+def console(*, stderr: bool = True, quiet: bool = False, soft_wrap: bool = True) -> Console:
+    """Where a person reads: standard error, or standard output for what is the result itself."""
+    from rich.console import Console
+
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the command: a reader who has seen enough is no fault."""
+            raise BrokenPipeError
+
+    found = Piped(stderr=stderr, highlight=False, soft_wrap=soft_wrap, quiet=quiet)
+    if not found.is_terminal:
+        found.width = _FILE_WIDTH
+    return found
+
+
+def new_table(*headings: str, left: Collection[str] = (), indent: int = 0) -> Table:
+    """A table without lines; numbers stand at the right, and what is in `left` at the left."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, indent), header_style="bold")
+    for heading in headings:
+        made.add_column(escape(heading), justify="left" if heading in left else "right")
+    return made
