@@ -1,8 +1,10 @@
 """A model file as an ONNX file, for QGIS and whatever else runs such graphs.
 
 One graph from normalised bands to probabilities: missing pixels and bands, the network, the
-calibration temperature, the softmax, and the classes that are decided as one. Height and width are
-fixed, as the QGIS plugin Deepness needs it. The card lies inside, so agriseg reads the file too.
+calibration temperature, the softmax, and the classes that are decided as one. The file states one
+height and width, as the QGIS plugin Deepness needs it. The card lies inside, so agriseg reads the
+file too; it gives the graph the clipped chips at a raster's edge as they are, as it gives them to
+every network, unless the exporter could not do without fixed sizes.
 """
 
 from __future__ import annotations
@@ -25,8 +27,14 @@ from agriseg.models.deepness import deepness_metadata, to_properties, usual_scal
 from agriseg.models.engines import EngineError, resolve_numerics
 from agriseg.models.file import model_path, read_card
 from agriseg.models.network_predictor import load_network
-from agriseg.models.onnx_file import CARD_KEY, card_to_onnx, need_onnx, read_onnx
-from agriseg.models.onnx_predictor import OnnxPredictor
+from agriseg.models.onnx_file import (
+    CARD_KEY,
+    GraphFacts,
+    card_to_onnx,
+    need_onnx,
+    read_graph_facts,
+)
+from agriseg.models.onnx_predictor import load
 from agriseg.models.torch_threads import torch_threads
 from agriseg.raster.place import check_place
 from agriseg.raster.writer import replacing
@@ -110,10 +118,13 @@ def export_onnx(
     metadata = deepness_metadata(told, scale=scale, offset=offset, gsd_m=working_gsd(card, gsd_m))
     _need_engines()
     whole = _Whole(card, load_network(source, card, trust=trust), told.keys).eval()
-    properties = {**to_properties(metadata), CARD_KEY: card_to_onnx(told, "probabilities")}
     with replacing(file, resumes=False) as beside:
-        _write(beside, whole, told, properties)
-        _check(beside, whole, told)
+        try:
+            _write(beside, whole, told, metadata, any_size=True)
+            _check(beside, whole, told)
+        except ModelError:  # some networks hold the size that they were traced with
+            _write(beside, whole, told, metadata, any_size=False)
+            _check(beside, whole, told)
     return OnnxExport(file, told, scale, offset, metadata)
 
 
@@ -274,11 +285,19 @@ def _by_largest(probabilities: Tensor, together: Sequence[int]) -> Tensor:
 # The file ----------------------------------------------------------------------------------------
 
 
-def _write(path: Path, whole: _Whole, card: ModelCard, properties: Mapping[str, str]) -> None:
+def _write(
+    path: Path,
+    whole: _Whole,
+    card: ModelCard,
+    metadata: dict[str, Any],
+    *,
+    any_size: bool,
+) -> None:
     import onnx
 
     side = card.chip_size
     example = torch.zeros(1, len(card.bands), side, side)
+    axes = {0: "batch", 2: "height", 3: "width"} if any_size else {0: "batch"}
     try:
         with warnings.catch_warnings(), torch.no_grad(), torch_threads(1):
             warnings.simplefilter("ignore")  # of the tracer, which nobody can act upon
@@ -291,7 +310,7 @@ def _write(path: Path, whole: _Whole, card: ModelCard, properties: Mapping[str, 
                 opset_version=_OPSET,
                 input_names=["bands"],
                 output_names=["probabilities"],
-                dynamic_axes={"bands": {0: "batch"}, "probabilities": {0: "batch"}},
+                dynamic_axes={"bands": axes, "probabilities": axes},
             )
     # A stranger's network may hold whatever the exporter does not know.
     except OSError:
@@ -302,25 +321,36 @@ def _write(path: Path, whole: _Whole, card: ModelCard, properties: Mapping[str, 
             f"smaller --chip if memory does not suffice, or another architecture"
         ) from error
     model = onnx.load(path)
-    shape = model.graph.output[0].type.tensor_type.shape
-    for dim, size in zip(shape.dim[1:], (len(card.legend), side, side), strict=True):
-        dim.dim_value = size
-    onnx.helper.set_model_props(model, dict(properties))
+    for value, channels in (
+        (model.graph.input[0], card.bands),
+        (model.graph.output[0], card.legend),
+    ):
+        dims = value.type.tensor_type.shape.dim[1:]
+        for dim, size in zip(dims, (len(channels), side, side), strict=True):
+            dim.dim_value = size
+    facts = GraphFacts("probabilities", any_size)
+    properties = {**to_properties(metadata), CARD_KEY: card_to_onnx(card, facts)}
+    onnx.helper.set_model_props(model, properties)
     onnx.save(model, path)
 
 
 def _check(path: Path, whole: _Whole, card: ModelCard) -> None:
     """See that ONNX Runtime, and agriseg's reading of the file, give what torch gives."""
     numerics = resolve_numerics(engine="onnxruntime", device="cpu", chip_size=card.chip_size)
-    predictor = OnnxPredictor(card, read_onnx(path), numerics, where=path, outputs="probabilities")
-    shape = (1, len(card.bands), card.chip_size, card.chip_size)
-    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    predictor = load(path, card, numerics)
+    side, stride = card.chip_size, card.stride
+    shapes = [(side, side)]
+    if read_graph_facts(path).any_size:  # clipped at the right, and below
+        shapes += [(side, -(-side // stride // 2) * stride), (stride, side)]
     means, stds = (v.reshape(1, -1, 1, 1) for v in (card.means, card.stds))
-    with torch.inference_mode():
-        off = (predictor(x * stds + means) - whole(torch.from_numpy(x))).abs().amax(1)
-    share = float((off > _FAR).float().mean())
-    if share > _OFTEN:
-        raise EngineError(
-            f"model {card.name!r}: as ONNX it gives other probabilities at {share:.1%} of the "
-            "pixels, so nothing was written; use another architecture"
-        )
+    for height, width in shapes:
+        shape = (1, len(card.bands), height, width)
+        x = np.random.default_rng(0).standard_normal(shape, np.float32)
+        with torch.inference_mode():
+            off = (predictor(x * stds + means) - whole(torch.from_numpy(x))).abs().amax(1)
+        share = float((off > _FAR).float().mean())
+        if share > _OFTEN:
+            raise EngineError(
+                f"model {card.name!r}: as ONNX it gives other probabilities at {share:.1%} of the "
+                "pixels, so nothing was written; use another architecture"
+            )

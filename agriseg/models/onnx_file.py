@@ -12,11 +12,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from agriseg.errors import ModelError, said_by
+from agriseg.errors import ModelError, said_by, shown
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CARD_KEY",
     "OUTPUTS",
+    "GraphFacts",
     "OnnxFile",
     "card_to_onnx",
     "need_onnx",
+    "read_graph_facts",
     "read_onnx",
     "read_onnx_card",
-    "read_outputs",
+    "with_free_sides",
 ]
 
 OUTPUTS = ("logits", "probabilities")
@@ -69,6 +71,20 @@ class OnnxFile:
     last: str
 
 
+@dataclass(frozen=True)
+class GraphFacts:
+    """What a card may say of its graph, beside what every card says.
+
+    Args:
+        outputs: One of `OUTPUTS`, or None where it does not say.
+        any_size: The height and width that the graph states are for programs that need to know one;
+            it takes any multiple of the card's stride.
+    """
+
+    outputs: str | None = None
+    any_size: bool = False
+
+
 def read_onnx_card(file: Path) -> ModelCard:
     """The card of an ONNX file: that in the `.json` of its name beside it, else that inside.
 
@@ -79,8 +95,8 @@ def read_onnx_card(file: Path) -> ModelCard:
     return _described(file)[0]
 
 
-def read_outputs(file: Path) -> str | None:
-    """One of `OUTPUTS`, as the card says, or None where it does not say.
+def read_graph_facts(file: Path) -> GraphFacts:
+    """What the card of an ONNX file says of its graph.
 
     Raises:
         ModelError: As `read_onnx_card`.
@@ -116,6 +132,18 @@ def read_onnx(file: Path) -> OnnxFile:
         raise _damaged(file, str(error)) from error
 
 
+def with_free_sides(file: OnnxFile) -> OnnxFile:
+    """The same graph without the height and width that it states for its input and output."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(file.data)
+    for value in (*model.graph.input, *model.graph.output):
+        sides = value.type.tensor_type.shape.dim[2:]
+        for side, name in zip(sides, ("height", "width"), strict=False):
+            side.dim_param = name
+    return replace(file, data=model.SerializeToString())
+
+
 def need_onnx(error: ImportError) -> EngineError:
     """What to tell where onnx or ONNX Runtime is missing."""
     said = said_by(error)
@@ -128,30 +156,35 @@ def need_onnx(error: ImportError) -> EngineError:
 # The card ----------------------------------------------------------------------------------------
 
 
-def card_to_onnx(card: ModelCard, outputs: str) -> str:
-    """A card as it stands in an ONNX file: `read_onnx_card` and `read_outputs` give both back."""
-    return json.dumps({**json.loads(card.to_json()), "outputs": outputs}, allow_nan=False)
+def card_to_onnx(card: ModelCard, facts: GraphFacts) -> str:
+    """A card as it stands in an ONNX file: `read_onnx_card` and `read_graph_facts` give it back."""
+    return json.dumps({**json.loads(card.to_json()), **asdict(facts)}, allow_nan=False)
 
 
-def _described(file: Path) -> tuple[ModelCard, str | None]:
-    """The card, and what it says of the outputs."""
+def _described(file: Path) -> tuple[ModelCard, GraphFacts]:
+    """The card, and what it says of the graph."""
     text, where = _card_text(file)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = None  # which from_json tells better
-    outputs = None
+    facts = GraphFacts()
     if isinstance(data, dict):
-        outputs = data.pop("outputs", None)
+        facts = GraphFacts(data.pop("outputs", None), data.pop("any_size", False))
         # What the network is made of is the graph's affair.
         text = json.dumps({"architecture": "onnx", **data})
-    if outputs not in (None, *OUTPUTS):
+    if facts.outputs not in (None, *OUTPUTS):
         raise ModelError(
-            f"{where}: outputs is {outputs!r}; expected is {' or '.join(OUTPUTS)}, as the graph "
-            "gives them, or no such key"
+            f"{where}: outputs is {facts.outputs!r}; expected is {' or '.join(OUTPUTS)}, as the "
+            "graph gives them, or no such key"
+        )
+    if not isinstance(facts.any_size, bool):
+        raise ModelError(
+            f"{where}: any_size is {shown(facts.any_size)}; expected is true, where the graph "
+            "takes chips of other sizes than it states, or no such key"
         )
     try:
-        return ModelCard.from_json(text), outputs
+        return ModelCard.from_json(text), facts
     except ModelError as error:
         raise ModelError(f"{where}: {error}") from error
 

@@ -19,7 +19,13 @@ from agriseg.errors import ModelError, OptionError, said_by
 from agriseg.models.card import ModelCard
 from agriseg.models.engines import EngineError, Numerics
 from agriseg.models.network_predictor import SettledPredictor
-from agriseg.models.onnx_file import OnnxFile, need_onnx, read_onnx, read_outputs
+from agriseg.models.onnx_file import (
+    OnnxFile,
+    need_onnx,
+    read_graph_facts,
+    read_onnx,
+    with_free_sides,
+)
 from agriseg.models.onnx_graph import graph_input, kind_of_outputs
 
 __all__ = ["OnnxPredictor", "load"]
@@ -35,7 +41,10 @@ def load(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool = False
         ModelError: The file is damaged, or does not fit its card.
         EngineError: ONNX Runtime is missing, or cannot take the graph.
     """
-    return OnnxPredictor(card, read_onnx(path), numerics, where=path, outputs=read_outputs(path))
+    facts, file = read_graph_facts(path), read_onnx(path)
+    if facts.any_size:
+        file = with_free_sides(file)
+    return OnnxPredictor(card, file, numerics, where=path, outputs=facts.outputs)
 
 
 class OnnxPredictor(SettledPredictor):

@@ -449,6 +449,7 @@ def test_info_shows_and_compares_it(card: ModelCard, plain: Path, tmp_path: Path
         ('{"name": "a"}', r"m\.json: model card: bands, legend is missing"),
         ('{"outputs": "softmax"}', r"outputs is 'softmax'; expected is logits or probabilities"),
         ('{"outputs": ["logits"]}', r"expected is logits or probabilities"),
+        ('{"any_size": 1}', r"any_size is 1; expected is true"),
         ("\udcff", r"m\.json: cannot be read .*UTF-8"),
         (" " * 1_000_001, r"1000001 bytes.*give that file another name"),
         ("[" * 100_000, r"not readable as JSON"),
