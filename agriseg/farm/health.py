@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,16 +50,15 @@ def field_health(
 
     Each field gets the cover of each class, the share in the shade, the mean confidence, and the
     spread of spectral indices over the pixels of its crop; pixels on its edge count by the share
-    that lies inside. What an index tells is vigour, and it means another thing for each crop and
-    growth stage. `agriseg.farm.field_table` lists the columns.
+    inside. What an index tells is vigour, and it means another thing for each crop and stage.
+    `agriseg.farm.field_table` lists the columns.
 
     The table goes to RUN/fields.gpkg, layer "fields", and zones of vigour within the fields to
     RUN/zones.gpkg; see `agriseg.make_zones`. Notes for a person are in `.attrs["notes"]`.
 
     Args:
         run: A run, or its folder.
-        fields: Polygons, in any CRS: a vector file or a frame. By default the fields are found in
-            the run's map.
+        fields: Polygons in any CRS. By default the run's own parcels, or fields found in its map.
         indices: Which spectral indices, the first of which is the vigour; by default NDVI and NDRE,
             or what the bands allow. () for none: then the scene is not needed.
         params: Constants of their formulas that shall have another value, such as {"L": 0.25}.
@@ -97,12 +97,34 @@ def field_health(
         weed=tuple(weed),
         ground=tuple(ground),
     )
-    files = _files(run, out, csv_sep, fields)
+    options, told = _with_parcels(options, run)
+    files = _files(run, out, csv_sep, options.parcels)
     opened, notes = _scene(run, scene, indices)
     tables = map_health(_map(run, opened, about or {}), options)
-    tables.fields.attrs["notes"] = [*notes, *tables.fields.attrs["notes"]]
+    tables.fields.attrs["notes"][:0] = told + notes
     _put(run, tables, files, csv_sep)
     return tables.fields
+
+
+def _with_parcels(options: FieldOptions, run: Run) -> tuple[FieldOptions, list[str]]:
+    """The options, with the parcels that the run was given where no others are; and a note."""
+    asked: Mapping[str, Any] = run.record.get("options", {})
+    if options.parcels is not None or not isinstance(asked.get("fields"), str):
+        return options, []
+    parcels = str(asked["fields"])
+    if not Path(parcels).is_file():
+        raise InputError(
+            f"{run.path} was made with the parcels of {parcels}, which are not there; say where "
+            f"they are with --fields, or take those of the run: --fields {run.folder.fields}"
+        )
+    found = replace(
+        options,
+        parcels=parcels,
+        id_col=options.id_col or asked.get("id_col"),
+        name_col=options.name_col or asked.get("name_col"),
+        inset_m=options.inset_m or float(asked.get("inset_m") or 0),
+    )
+    return found, [f"the fields are those of {parcels}, as the run had them"]
 
 
 def _map(run: Run, scene: Scene | None, about: Mapping[str, str]) -> FieldMap:

@@ -105,6 +105,20 @@ def test_parcels_of_the_user_keep_their_columns(scene: Path, tmp_path: Path) -> 
     assert table(other.fields, "fields")["area_ha"].tolist() == pytest.approx([24e-4], rel=1e-3)
 
 
+def test_the_parcels_of_a_run_stay_its_fields_afterwards(scene: Path, tmp_path: Path) -> None:
+    parcels = tmp_path / "parcels.gpkg"
+    shapes = [shapely.box(360001, 5349990, 360006, 5349998)]
+    gpd.GeoDataFrame({"parcel": ["A 1"]}, geometry=shapes, crs=32633).to_file(parcels)
+    run = run_of(scene, tmp_path / "out", fields=parcels, id_col="parcel", inset_m=0.5, qgis=False)
+    before = (run.path / "fields.gpkg").read_bytes()
+    looked = agriseg.field_health(run.path)
+    assert any(str(parcels) in note for note in looked.attrs["notes"])
+    assert (run.path / "fields.gpkg").read_bytes() == before
+    parcels.unlink()
+    with pytest.raises(InputError, match=r"parcels\.gpkg, which are not there.*--fields"):
+        agriseg.field_health(run.path)
+
+
 def test_parcels_that_are_missing_are_told_before_any_work(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.gpkg cannot be read"):
         run_of(scene, tmp_path / "out", fields=tmp_path / "nowhere.gpkg")
