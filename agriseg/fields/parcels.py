@@ -282,8 +282,9 @@ def _tell_overlaps(sifter: _Sifter, ids: Sequence[str]) -> None:
     found = [(ids[one[k]], ids[other[k]]) for k in np.flatnonzero(shared > _OVERLAP * smaller)]
     if found:
         some = _listed([f"{a} and {b}" for a, b in found])
+        pairs_words = "1 pair" if len(found) == 1 else f"{len(found):,} pairs"
         sifter.notes.append(
-            f"{len(found)} pairs of parcels of {sifter.path} overlap ({some}); each counts for "
+            f"parcels of {sifter.path} overlap, {pairs_words} of them ({some}); each counts for "
             "itself"
         )
 

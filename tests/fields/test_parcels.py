@@ -84,7 +84,7 @@ def test_overlaps_are_told_and_all_count() -> None:
     found = read(frame(square(0, 0), square(10, 0), square(60, 0), square(79.99, 0)))
     assert len(found.frame) == 4
     assert [note for note in found.notes if "overlap" in note] == [
-        "1 pairs of parcels of the parcels overlap (1 and 2); each counts for itself"
+        "parcels of the parcels overlap, 1 pair of them (1 and 2); each counts for itself"
     ]
 
 
