@@ -20,6 +20,8 @@ _WAVELENGTH_NM = 30.0
 """Beyond this a band sees something else: the red edge rises from red to nir within 60 nm."""
 _PLANT_PIXELS = 5
 """Rule of thumb: what is mapped is about five pixels across."""
+_LARGEST_PLANT_M = 20.0
+"""The crown of a large tree."""
 
 
 def check_fit(
@@ -106,7 +108,10 @@ def _gsd(card: ModelCard, scene: Scene, gsd: float | None, ignore: bool) -> list
         if not low * 0.999 <= gsd <= high * 1.001:
             better = f"; --gsd {_finest(low)} resamples to its range" if gsd < low else ""
             notes.append(f"{words}: expect a somewhat worse map{better}")
-    notes.append(f"plants of about {_length(_PLANT_PIXELS * gsd)} across, or larger, can be seen")
+    # In 10 m pixels nobody looks for a plant of 50 m.
+    seen = _PLANT_PIXELS * gsd
+    what = "plants" if seen < _LARGEST_PLANT_M else "areas"
+    notes.append(f"{what} of about {_length(seen)} across, or larger, can be seen")
     return notes
 
 

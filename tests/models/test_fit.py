@@ -18,7 +18,7 @@ def test_a_fitting_scene_tells_only_what_can_be_seen(make_card, make_scene):
         "plants of about 25 cm across, or larger, can be seen"
     ]
     assert check_fit(make_card(), make_scene(*BANDS, gsd_m=10.0)) == [
-        "plants of about 50 m across, or larger, can be seen"
+        "areas of about 50 m across, or larger, can be seen"
     ]
     assert "7.5 mm" in check_fit(make_card(), make_scene(*BANDS, gsd_m=0.0015))[0]
 
