@@ -69,9 +69,9 @@ td, th { overflow-wrap: anywhere; } code { font-size: .85em; overflow-wrap: anyw
   @page { size: A4; margin: 14mm; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   body { font-size: 10pt; } h1 { font-size: 20pt; } h2 { margin-top: 1.6rem; }
-  .lead { font-size: 12pt; } .note, .facts { break-inside: avoid; }
+  .lead { font-size: 12pt; } .note, .facts, .pair { break-inside: avoid; }
   /* The first map, its legend and the head of the page share a sheet. */
-  svg.map { max-height: 125mm; } ul, p { orphans: 3; widows: 3; } li { break-inside: avoid; }
+  svg.map { max-height: 112mm; } ul, p { orphans: 3; widows: 3; } li { break-inside: avoid; }
 }
 """
 
