@@ -382,8 +382,8 @@ def test_a_fault_in_the_middle_is_one_line(plain: Path) -> None:
 # The card ----------------------------------------------------------------------------------------
 
 
-def test_the_card_in_the_readme_works(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_card_in_the_docs_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     (tmp_path / "weeds.json").write_text(block)
     weights = np.random.default_rng(1).standard_normal((2, 3, 3, 3)).astype(np.float32)
