@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import multiprocessing
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import rasterio
@@ -26,13 +32,16 @@ NORTH_UP = Affine(0.02, 0.0, 360123.4567, 0.0, -0.02, 5350000.25)
 
 LEGEND = Legend.of(("soil", "#c8a882"), ("crop", "#1b6e2b"), ("weed", "#d81b9a"))
 
+# Of a run whose map is looked at, and nothing that is made of it.
+MAP_ONLY: dict[str, Any] = {"polygons": False, "fields": False, "qgis": False}
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "agriseg")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """`agriseg` as a user types it."""
+def fresh_command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`agriseg` as a user types it, in a process of its own, which takes seconds to import."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=ROOT,
@@ -40,6 +49,59 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`agriseg` as a user types it, in this process; of most commands one test has a fresh one.
+
+    All is heard that a terminal would show: also what libraries write past Python, warnings, and
+    logging without a handler.
+    """
+    from agriseg.cli import main
+
+    line = ["agriseg", *map(str, arguments)]
+    with contextlib.ExitStack() as stack:
+        texts = [stack.enter_context(_standard(stream)) for stream in ("stdout", "stderr")]
+        stack.enter_context(contextlib.chdir(ROOT))
+        stack.enter_context(mock.patch.object(sys, "argv", line))
+        stack.enter_context(mock.patch.object(logging.root, "handlers", []))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.resetwarnings()
+        for quiet in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+            warnings.simplefilter("ignore", quiet)
+        warnings.showwarning = _show_warning
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        stdout, stderr = (text() for text in texts)
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(line, code, stdout, stderr)
+
+
+@contextlib.contextmanager
+def _standard(stream: str) -> Iterator[Callable[[], str]]:
+    """Standard output or error goes to a file, whose text can be asked for at the end."""
+    number = {"stdout": 1, "stderr": 2}[stream]
+    kept = os.dup(number)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+
+        def text() -> str:
+            file.flush()
+            file.seek(0)
+            return file.read()
+
+        os.dup2(file.fileno(), number)
+        try:
+            with mock.patch.object(sys, stream, file):
+                yield text
+        finally:
+            os.dup2(kept, number)
+            os.close(kept)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    print(f"{category.__name__}: {message}", file=sys.stderr)
 
 
 def write_raster(

@@ -14,7 +14,7 @@ import pytest
 import rasterio
 
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
-from tests.support import COMMAND, ROOT, leftovers, read_classes, write_raster
+from tests.support import COMMAND, ROOT, fresh_command, leftovers, read_classes, write_raster
 from tests.support import command as agriseg
 
 BASELINE = ("--model", "index-baseline")
@@ -33,7 +33,8 @@ def field(tmp_path: Path) -> Path:
 
 
 def test_segment_finds_the_plants_and_says_where_they_are(field: Path, tmp_path: Path) -> None:
-    done = agriseg("segment", field, "-o", tmp_path / "out", "--field", "Lower 40", *BASELINE)
+    how = ("segment", field, "-o", tmp_path / "out", "--field", "Lower 40", *BASELINE)
+    done = fresh_command(*how)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     for word in ("my field", "index-baseline", "soil 50.0 %", "classes.tif", "Mpixel/s"):
@@ -45,7 +46,7 @@ def test_segment_finds_the_plants_and_says_where_they_are(field: Path, tmp_path:
         assert dataset.scales == (0.005,)
         assert dataset.read(1).max() <= 200
     assert json.loads((run / "run.json").read_text())["about"] == {"field": "Lower 40"}
-    again = agriseg("segment", field, "-o", tmp_path / "out", "--field", "Lower 40", *BASELINE)
+    again = agriseg(*how)
     assert "already there" in again.stderr
 
 
@@ -92,7 +93,7 @@ def test_a_part_at_another_pixel_size(field: Path, tmp_path: Path) -> None:
 
 
 def test_info_of_a_raster_and_of_a_model(field: Path) -> None:
-    done = agriseg("info", field, "--model", "index-baseline")
+    done = fresh_command("info", field, "--model", "index-baseline")
     assert done.returncode == 0, done.stderr
     for word in ("80 x 60 pixels of 2 cm", "EPSG:32633", "nir", "description 'NIR'", "fits"):
         assert word in done.stdout
@@ -202,7 +203,7 @@ def test_words() -> None:
 
 
 def test_bench_tells_what_a_run_will_take(field: Path, tmp_path: Path) -> None:
-    done = agriseg("bench", field, *BASELINE)
+    done = fresh_command("bench", field, *BASELINE)
     assert done.returncode == 0, done.stderr
     for word in ("my field", "numpy", "reading", "predict", "limited by", "GB of memory"):
         assert word in done.stdout

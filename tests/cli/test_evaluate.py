@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +10,8 @@ import pytest
 
 from agriseg.cli.evaluate import renamed_by
 from agriseg.errors import OptionError
-from tests.support import write_raster
+from tests.support import command, fresh_command, write_raster
 
-ENVIRONMENT = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 CONFIG = """
 legend: {soil: "#c8a882", plant: "#1b6e2b"}
 data:
@@ -26,15 +22,10 @@ data:
 """
 
 
-def agriseg(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "agriseg", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=ENVIRONMENT,
-        check=False,
-    )
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are not folded."""
+    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture
@@ -58,14 +49,13 @@ def config(tmp_path: Path) -> Path:
 
 def test_tables_json_and_files(config: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = agriseg("evaluate", "index-baseline", config, "--map", "vegetation=plant", "-o", out)
+    how = ("evaluate", "index-baseline", config, "--map", "vegetation=plant")
+    done = fresh_command(*how, "-o", out)
     assert done.returncode == 0, done.stderr
     for words in ("Mapped very well", "400 pixels without a label", "blocks of", "called plant"):
         assert words in done.stdout, done.stdout
     written = json.loads((out / "evaluation.json").read_text())
-    told = agriseg(
-        "evaluate", "index-baseline", config, "--map", "vegetation=plant", "--json", "-q"
-    )
+    told = command(*how, "--json", "-q")
     assert not told.stderr
     printed = json.loads(told.stdout)
     assert printed["scores"] == written["scores"]
@@ -73,7 +63,7 @@ def test_tables_json_and_files(config: Path, tmp_path: Path) -> None:
 
 
 def test_two_models_and_a_series(config: Path) -> None:
-    done = agriseg(
+    done = command(
         *("evaluate", "index-baseline", config, "index-baseline", "--map", "vegetation=plant"),
         *("--gsd", "0.04,0.1"),
     )
@@ -84,7 +74,7 @@ def test_two_models_and_a_series(config: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--save-calibrated", "--into-card"])
 def test_what_was_measured_is_told_where_it_cannot_be_kept(config: Path, option: str) -> None:
-    done = agriseg(
+    done = command(
         *("evaluate", "index-baseline", config, "--map", "vegetation=plant", "-q", "--json"),
         *(option, config.with_name("new.safetensors")),
     )
@@ -103,7 +93,7 @@ def test_what_was_measured_is_told_where_it_cannot_be_kept(config: Path, option:
     ],
 )
 def test_faults_are_one_line(config: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = agriseg("evaluate", "index-baseline", config, *arguments)
+    done = command("evaluate", "index-baseline", config, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -115,7 +105,7 @@ def test_a_scene_and_its_labels(config: Path, tmp_path: Path) -> None:
     plant[:, 10:30, 20:50] = 1
     plant[:, :5] = 255
     labels = write_raster(tmp_path / "plain.tif", plant)
-    done = agriseg(
+    done = command(
         *("evaluate", "index-baseline", tmp_path / "field.tif", "--labels", labels, "--json", "-q")
     )
     assert done.returncode == 0, done.stderr

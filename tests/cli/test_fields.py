@@ -10,7 +10,7 @@ import geopandas as gpd
 import numpy as np
 
 from tests.fields.drawn import matrix_of, placed, rows_of, write_classes
-from tests.support import command
+from tests.support import command, fresh_command
 
 run = partial(command, "fields")
 NORTH_UP = placed(0.05, 0, 0, -0.05)
@@ -20,7 +20,7 @@ def test_it_says_what_it_found(tmp_path: Path) -> None:
     classes = rows_of(200, 260, matrix_of(NORTH_UP), 63, 0.5)
     path = write_classes(tmp_path / "classes.tif", classes, NORTH_UP)
     out, rows = tmp_path / "f.gpkg", tmp_path / "r.gpkg"
-    done = run(path, "-o", out, "--rows", rows, "--json")
+    done = fresh_command("fields", path, "-o", out, "--rows", rows, "--json")
     assert done.returncode == 0, done.stderr
     assert "1 field, 0.013 ha" in done.stderr
     assert "rows 0.5 m apart at 63.0 degrees" in done.stderr

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.support import command, write_raster
+from tests.support import command, fresh_command, write_raster
 
 run = partial(command, "indices")
 
@@ -25,7 +25,7 @@ def field(tmp_path: Path) -> Path:
 
 def test_it_writes_and_says_what_is_in_it(field: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.tif"
-    done = run(field, "-i", "ndvi, SAVI", "--param", "L=0.25", "-o", out)
+    done = fresh_command("indices", field, "-i", "ndvi, SAVI", "--param", "L=0.25", "-o", out)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "88.9 %" in done.stderr

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from tests.publish.runs import make_run
-from tests.support import command
+from tests.support import command, fresh_command
 
 qgis = partial(command, "qgis")
 
 
 def test_it_says_what_to_open(tmp_path: Path) -> None:
     run = make_run(tmp_path / "my results")
-    done = qgis(run.path, "--json")
+    done = fresh_command("qgis", run.path, "--json")
     assert done.returncode == 0, done.stderr
     path = run.path / "result.qgz"
     assert json.loads(done.stdout) == {"file": str(path)}

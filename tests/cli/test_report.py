@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from tests.publish.runs import make_run
-from tests.support import command
+from tests.support import command, fresh_command
 
 
 def test_it_writes_a_page_a_quicklook_and_an_item(tmp_path: Path) -> None:
     run = make_run(tmp_path / "out", fields=False)
-    done = command("report", run.path, "--quicklook", "--stac", "--json")
+    done = fresh_command("report", run.path, "--quicklook", "--stac", "--json")
     assert done.returncode == 0, done.stderr
     names = ["quicklook.png", "report.html", "item.json"]
     assert [Path(name).name for name in json.loads(done.stdout)["files"]] == names

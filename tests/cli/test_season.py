@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.farm.material import make_run, write_fields
-from tests.support import command
+from tests.support import command, fresh_command
 
 CLASSES = np.tile(np.uint8([[0, 1, 1], [2, 0, 1]]), (9, 12))
 LEFT, RIGHT = (0, 0, 17, 18), (19, 0, 36, 18)
@@ -31,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_season_on_the_screen_and_in_a_file(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "season.csv"
     when = f"{runs / 'june'}=2026-06-20"
-    done = command(
+    done = fresh_command(
         "season", runs / "may", runs / "june", "-o", out, "--date", when, "--csv-sep", ";"
     )
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ def test_faults_of_a_season_are_one_line(
 
 
 def test_a_comparison_on_the_screen(runs: Path, tmp_path: Path) -> None:
-    done = command("compare", runs / "may", runs / "june", "-o", tmp_path / "change")
+    done = fresh_command("compare", runs / "may", runs / "june", "-o", tmp_path / "change")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "may > june  36 x 18 pixels of 2 cm" in done.stderr

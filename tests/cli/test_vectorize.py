@@ -12,7 +12,7 @@ import pytest
 import rasterio
 
 import agriseg
-from tests.support import command, write_raster
+from tests.support import command, fresh_command, write_raster
 
 run = partial(command, "vectorize")
 
@@ -35,7 +35,7 @@ def classes(tmp_path: Path) -> Path:
 
 
 def test_it_says_what_it_found(classes: Path, tmp_path: Path) -> None:
-    done = run(classes, "-o", tmp_path / "out.gpkg")
+    done = fresh_command("vectorize", classes, "-o", tmp_path / "out.gpkg")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "4 polygons: soil 2 (0.558 m2), crop 1 (0.188 m2), weed 1 (0.0064 m2)" in done.stderr

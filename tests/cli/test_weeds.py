@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import agriseg
 from agriseg.cli.app import app
 from agriseg.errors import AgrisegError
-from tests.support import UTM, command, write_raster
+from tests.support import UTM, fresh_command, write_raster
 
 
 def run(*arguments: object) -> Result:
@@ -105,7 +105,7 @@ def test_a_fault_is_told(folder: Path, options: tuple[str, ...], words: tuple[st
 
 def test_a_fault_is_one_line(folder: Path) -> None:
     where = ("--fields", folder / "fields.gpkg", "-o", folder / "weeds.shp")
-    done = command("weeds", folder / "classes.tif", *where, *SIZE)
+    done = fresh_command("weeds", folder / "classes.tif", *where, *SIZE)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -33,7 +33,7 @@ from agriseg.models import (
 from agriseg.models.onnx_export import _by_largest
 from agriseg.models.onnx_file import read_graph_facts
 from agriseg.tiling.accumulator import decide
-from tests.support import command, read_classes, write_raster
+from tests.support import fresh_command, read_classes, write_raster
 
 FIVE = Legend.of(
     ("soil", "#c8a882"), ("beet", "#1b6e2b"), ("rye", "#7cb342"), ("weed", "#d81b9a"),
@@ -427,7 +427,7 @@ def test_an_architecture_of_a_strangers_is_not_run(make_card, tmp_path):
 
 def test_the_command_says_what_to_set(save, tmp_path):
     path = tmp_path / "q.onnx"
-    done = command("export", save(), path, "--bands", "green,red", "--gsd", "0.01", "--json")
+    done = fresh_command("export", save(), path, "--bands", "green,red", "--gsd", "0.01", "--json")
     assert done.returncode == 0, done.stderr
     for words in (
         "1 green, 2 red",

@@ -19,7 +19,7 @@ from agriseg.errors import ModelError, OptionError, OutputError
 from agriseg.models import ModelCard, build_network, import_model, load_model, read_card
 from agriseg.models.architectures import ARCHITECTURES
 from agriseg.models.presets import PRESETS
-from tests.support import command
+from tests.support import command, fresh_command
 
 FACTS: dict[str, Any] = {
     "architecture": "unet",
@@ -349,7 +349,7 @@ def test_the_command(tmp_path: Path) -> None:
     file = saved(tmp_path / "theirs.pt", network().state_dict())
     (tmp_path / "facts.json").write_text(json.dumps(FACTS))
     out = tmp_path / "weeds.safetensors"
-    done = command("import", file, "-o", out, "--card", tmp_path / "facts.json", "--json")
+    done = fresh_command("import", file, "-o", out, "--card", tmp_path / "facts.json", "--json")
     assert done.returncode == 0, done.stderr
     assert "classes soil, crop, weed" in done.stderr
     assert "no mean and std" in done.stderr
