@@ -28,7 +28,7 @@ from agriseg.models import (
 )
 from agriseg.models.openvino_predictor import converted
 from agriseg.raster import open_scene
-from tests.support import NORTH_UP, UTM, result_bytes, write_raster
+from tests.support import MAP_ONLY, NORTH_UP, UTM, result_bytes, write_raster
 
 pytestmark = pytest.mark.skipif(find_spec("nncf") is None, reason="nncf is not installed")
 
@@ -123,7 +123,9 @@ def test_a_run_is_near_float32_and_repeats_itself(
     scene_path: Path, model_path: Path, tmp_path: Path
 ) -> None:
     runs = [
-        agriseg.segment(scene_path, tmp_path / name, model=model_path, precision=precision)
+        agriseg.segment(
+            scene_path, tmp_path / name, model=model_path, precision=precision, **MAP_ONLY
+        )
         for name, precision in (("a", "int8"), ("b", "int8"), ("c", "float32"))
     ]
     first, again, exact = (classes(run) for run in runs)
@@ -142,7 +144,7 @@ def test_a_run_is_near_float32_and_repeats_itself(
 def test_any_swaths_give_the_same_bytes(scene_path: Path, model_path: Path, tmp_path: Path) -> None:
     model = load_model(model_path, precision="int8").for_scene(open_scene(scene_path))
     one, cut = (
-        agriseg.segment(scene_path, tmp_path / str(swaths), model=model, swaths=swaths)
+        agriseg.segment(scene_path, tmp_path / str(swaths), model=model, swaths=swaths, **MAP_ONLY)
         for swaths in (1, 3)
     )
     assert result_bytes(one.path) == result_bytes(cut.path)
@@ -210,8 +212,9 @@ def test_small_scenes(model_path: Path, tmp_path: Path, shape: tuple[int, int]) 
     data = np.random.default_rng(1).random((2, *shape), np.float32) * 0.4
     write_raster(path, data, crs=UTM, transform=NORTH_UP)
     run = agriseg.segment(
-        path, tmp_path / "out", model=model_path, precision="int8", bands="red,nir", scale=1
-    )
+        path, tmp_path / "out", model=model_path, precision="int8", bands="red,nir", scale=1,
+        **MAP_ONLY,
+    )  # fmt: skip
     assert classes(run).shape == shape
 
 
