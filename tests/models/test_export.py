@@ -46,6 +46,8 @@ BANDS = (
 )
 
 
+SMALL = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
+
 SAVED: dict[str, Path] = {}
 
 
@@ -181,7 +183,7 @@ def test_without_a_size_deepness_works_in_the_middle_of_the_range(save, tmp_path
     "changes",
     [
         {},
-        {"options": {**{"encoder_name": "resnet18"}, "band_pairs": True}, "stride": 32},
+        {"options": {**SMALL, "band_pairs": True}},
         {"architecture": "unet++", "together": ("crop", "weed")},
         {"architecture": "fpn", "options": {"encoder_name": "resnet18"}, "stride": 32},
         {"architecture": "deeplabv3+", "options": {"encoder_name": "resnet18"}, "stride": 16},
@@ -218,8 +220,7 @@ def test_numbers_of_any_kind(save, tmp_path, scale, offset, kind):
 @pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("keys", [("red",), ("nir", "red"), ("green", "red", "nir")])
 def test_missing_bands_are_their_means_and_the_order_is_the_users(save, tmp_path, keys, pairs):
-    options = {"encoder_name": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
-    model = save(options={**options, "band_pairs": pairs})
+    model = save(options={**SMALL, "band_pairs": pairs})
     done = export_onnx(model, tmp_path / "q.onnx", bands=keys, scale=1)
     assert done.card.keys == keys
     data = field()
