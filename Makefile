@@ -10,7 +10,7 @@ TEST_WORKERS ?= logical
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test night bench lint format clean
+.PHONY: help demo test night bench lint style format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -22,7 +22,8 @@ demo: $(STAMP)  ## segment the sample field and say where the map is
 	@find '$(OUT)' -type f \( -name '*.tif' -o -name '*.gpkg' -o -name '*.html' -o -name '*.qgz' \) | sort | sed 's/^/  /'
 
 # The tests run side by side, so each process gets one thread of its own for numpy and torch.
-test: lint  ## check style and types, then run all tests
+# mypy is one of the tests: it uses one core for a minute where it has no cache.
+test: style  ## check style and types, and run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
 night: $(STAMP)  ## kill runs, workers and schedulers at random for two minutes
@@ -31,10 +32,12 @@ night: $(STAMP)  ## kill runs, workers and schedulers at random for two minutes
 bench: $(STAMP)  ## measure speed and memory, and print the table
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s -p no:xdist $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## check style and types
+lint: style  ## check style and types
+	$(BIN)/mypy --strict agriseg
+
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict agriseg
 
 format: $(STAMP)  ## put the code in shape
 	$(BIN)/ruff check --fix .

@@ -30,6 +30,8 @@ __all__ = ["DaskPool", "connected", "local_workers", "threads_each"]
 
 _START_S = 120.0
 _STOP_S = 10.0
+# A scheduler may be about to start.
+_ANSWER_S = 30.0
 # Between looks whether the scheduler is still there.
 _LOOK_S = 1.0
 # Between counts of the workers of a scheduler, of which some may come late.
@@ -220,7 +222,9 @@ def connected(address: str) -> Iterator[DaskPool]:
 
     file = address if Path(address).is_file() else None
     try:
-        client = Client(None if file else address, scheduler_file=file, timeout=30)  # type: ignore[no-untyped-call]
+        client = Client(  # type: ignore[no-untyped-call]
+            None if file else address, scheduler_file=file, timeout=_ANSWER_S
+        )
     except (OSError, ValueError, ImportError) as error:
         raise WorkerError(
             f"no scheduler answers at {address} ({said_by(error)}); start one with dask scheduler, "

@@ -87,6 +87,7 @@ def test_any_size_chip_overlap_swaths_and_batch(
         chip=size,
         overlap=int(size * overlap_share),
         swaths=swaths,
+        polygons=False,
     )
     expected = np.where(data[0] == -10000, 255, data[0])
     np.testing.assert_array_equal(found, expected)

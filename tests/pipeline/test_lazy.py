@@ -433,14 +433,17 @@ def test_a_model_that_changed_is_refused(tmp_path: Path) -> None:
 
 
 _CLUSTER = """
-import sys
-import numpy as np
-import agriseg
-from distributed import Client, LocalCluster
-from tests.pipeline.test_lazy import TWO
-from tests.support import Smooth
+if __name__ == "__main__":  # each worker would import what stood above
+    import sys
 
-if __name__ == "__main__":
+    import numpy as np
+    from distributed import Client, LocalCluster
+
+    import agriseg
+    from agriseg.models import BandInput
+    from tests.support import Smooth, identity_card
+
+    two = identity_card(bands=(BandInput("red"), BandInput("nir")))
     scene = agriseg.open_scene(sys.argv[1], scale=1)
     array = scene.to_xarray(chunks=70)
     with LocalCluster(
@@ -449,7 +452,7 @@ if __name__ == "__main__":
         for name, given, model, how in (
             ("network", array, sys.argv[2], {"engine": "torch"}),
             ("chunks", array.chunk(60), sys.argv[2], {"engine": "torch"}),
-            ("object", array, Smooth(TWO), {}),
+            ("object", array, Smooth(two), {}),
             ("baseline", array + 0, "index-baseline", {"chip": 64, "overlap": 16}),
         ):
             found = agriseg.predict(given, model, **how).compute()

@@ -13,7 +13,7 @@ import torch
 import agriseg
 from agriseg.errors import ModelError
 from agriseg.models import BandInput, ModelCard, build_network, load_model, save_model
-from tests.support import LEGEND, leftovers, read_classes, result_bytes, write_raster
+from tests.support import LEGEND, MAP_ONLY, leftovers, read_classes, result_bytes, write_raster
 
 ENGINES = ("torch", "openvino")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -63,7 +63,9 @@ def test_every_architecture_maps_every_valid_pixel(
     tmp_path: Path, scene: Path, architecture: str, engine: str
 ) -> None:
     model = save_network(tmp_path, architecture)
-    run = agriseg.segment(scene, tmp_path / "out", model=model, engine=engine, probabilities=True)
+    run = agriseg.segment(
+        scene, tmp_path / "out", model=model, engine=engine, probabilities=True, **MAP_ONLY
+    )
     assert isinstance(run, agriseg.Run)
     classes = read_classes(run.classes)
     with rasterio.open(scene) as dataset:
@@ -83,8 +85,8 @@ def test_any_swaths_give_the_same_bytes(
     tmp_path: Path, scene: Path, precision: str, swaths: int, engine: str
 ) -> None:
     model = save_network(tmp_path)
-    options: dict[str, Any] = {"model": model, "precision": precision, "probabilities": True}
-    options["engine"] = engine
+    options: dict[str, Any] = {"model": model, "engine": engine, "precision": precision}
+    options |= {"probabilities": True, **MAP_ONLY}
     agriseg.segment(scene, tmp_path / "one", **options)
     agriseg.segment(scene, tmp_path / "cut", swaths=swaths, **options)
     assert result_bytes(tmp_path / "one" / "scene") == result_bytes(tmp_path / "cut" / "scene")
@@ -119,7 +121,9 @@ def test_stopped_and_resumed_gives_the_same_bytes(
 def test_another_batch_is_another_key_and_nearly_the_same_map(tmp_path: Path, scene: Path) -> None:
     path = save_network(tmp_path)
     runs = [
-        agriseg.segment(scene, tmp_path / str(batch), model=path, precision="float32", batch=batch)
+        agriseg.segment(
+            scene, tmp_path / str(batch), model=path, precision="float32", batch=batch, **MAP_ONLY
+        )
         for batch in (1, 3)
     ]
     assert all(isinstance(run, agriseg.Run) for run in runs)
@@ -135,8 +139,8 @@ def test_the_map_has_no_seams_where_the_network_sees_enough(tmp_path: Path, scen
     with rasterio.open(scene) as dataset:
         data = np.nan_to_num(dataset.read())
     path = write_raster(tmp_path / "full.tif", data, descriptions=["red", "nir"])
-    whole = agriseg.segment(path, tmp_path / "whole", model=model, chip=256)
-    chips = agriseg.segment(path, tmp_path / "chips", model=model, chip=128, overlap=64)
+    whole = agriseg.segment(path, tmp_path / "whole", model=model, chip=256, **MAP_ONLY)
+    chips = agriseg.segment(path, tmp_path / "chips", model=model, chip=128, overlap=64, **MAP_ONLY)
     assert isinstance(whole, agriseg.Run)
     assert isinstance(chips, agriseg.Run)
     same = read_classes(whole.classes) == read_classes(chips.classes)
@@ -147,25 +151,25 @@ def test_a_band_that_the_model_needs_is_missing(tmp_path: Path) -> None:
     data = np.ones((1, 40, 40), np.float32)
     path = write_raster(tmp_path / "red.tif", data, descriptions=["red"])
     with pytest.raises(agriseg.AgrisegError, match="nir"):
-        agriseg.segment(path, tmp_path / "out", model=save_network(tmp_path))
+        agriseg.segment(path, tmp_path / "out", model=save_network(tmp_path), engine="torch")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_gsd_far_outside_is_refused_unless_ignored(tmp_path: Path, scene: Path) -> None:
-    model = save_network(tmp_path, gsd_m=(5.0, 20.0))
+    how: dict[str, Any] = {"model": save_network(tmp_path, gsd_m=(5.0, 20.0)), "engine": "torch"}
     with pytest.raises(ModelError, match="--ignore-gsd"):
-        agriseg.segment(scene, tmp_path / "out", model=model)
-    run = agriseg.segment(scene, tmp_path / "out", model=model, ignore_gsd=True)
+        agriseg.segment(scene, tmp_path / "out", **how)
+    run = agriseg.segment(scene, tmp_path / "out", ignore_gsd=True, **how, **MAP_ONLY)
     assert isinstance(run, agriseg.Run)
 
 
 def test_unscaled_numbers_are_refused_by_a_model_for_reflectance(tmp_path: Path) -> None:
     data = np.random.default_rng(0).integers(100, 5000, (2, 50, 60)).astype(np.uint16)
     path = write_raster(tmp_path / "dn.tif", data, descriptions=["red", "nir"])
-    model = save_network(tmp_path)
+    how: dict[str, Any] = {"model": save_network(tmp_path), "engine": "torch"}
     with pytest.raises(agriseg.AgrisegError, match="--scale"):
-        agriseg.segment(path, tmp_path / "out", model=model)
-    run = agriseg.segment(path, tmp_path / "out", model=model, scale=1e-4)
+        agriseg.segment(path, tmp_path / "out", **how)
+    run = agriseg.segment(path, tmp_path / "out", scale=1e-4, **how)
     assert isinstance(run, agriseg.Run)
 
 

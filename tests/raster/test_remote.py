@@ -168,7 +168,7 @@ def test_a_server_that_fails_for_good_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "1")
-    monkeypatch.setattr(remote, "PATIENCE_S", 3)
+    monkeypatch.setattr(remote, "PATIENCE_S", 1)  # of a server that stalls, less than one try
     monkeypatch.setattr(remote, "DELAYS_S", (0.02,) * 3)
     scene = open_scene(f"{server.files}/scene.tif{SECRET}", scale=1e-4)
     with SceneReader(scene) as reader:
@@ -299,7 +299,10 @@ def test_addresses_in_messages(text: str, fit: str) -> None:
         ({"fault": "503"}, "none.tif cannot be opened: HTTP response code: 503"),
     ],
 )
-def test_what_a_server_refuses(server: FileServer, orders: Any, words: str) -> None:
+def test_what_a_server_refuses(
+    server: FileServer, orders: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "1")
     server.behave(**orders)
     with pytest.raises(InputError, match=words) as told:
         open_scene(f"{server.files}/none.tif{SECRET}")
