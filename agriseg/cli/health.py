@@ -36,7 +36,9 @@ def health(
         ),
     ] = None,
     csv_sep: opt.CsvSep = ",",
-    fields: Annotated[str | None, opt.outlines("they are found in the map.")] = None,
+    fields: Annotated[
+        str | None, opt.outlines("those that the run was given, else they are found on the map.")
+    ] = None,
     columns: OutlineColumns,
     rows: Annotated[
         bool,
@@ -140,9 +142,9 @@ def _show(run: str, found: gpd.GeoDataFrame, out: str | None) -> None:
     shown = found.head(MOST_ROWS)
     grid = new_table(*(title for title, _, _ in columns), left=("field", "name"))
     for column, (title, name, form) in zip(grid.columns, columns, strict=True):
-        # Titles may wrap, numbers must not be cut.
-        width = max((len(_cell(value, form)) for value in shown[name]), default=1)
-        column.min_width = min(width, _WIDEST) if title in ("field", "name") else width
+        if title in ("field", "name"):
+            width = max((len(_cell(value, form)) for value in shown[name]), default=1)
+            column.min_width = min(width, _WIDEST)
     for _, row in shown.iterrows():
         grid.add_row(*(Text(_cell(row[name], form)) for _, name, form in columns))
     screen.print(grid)

@@ -34,10 +34,24 @@ def console(*, stderr: bool = True, quiet: bool = False, soft_wrap: bool = True)
 
 def new_table(*headings: str, left: Collection[str] = (), indent: int = 0) -> Table:
     """A table without lines; numbers stand at the right, and what is in `left` at the left."""
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
     from rich.markup import escape
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, indent), header_style="bold")
+    class Whole(Table):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            """In a narrow terminal words are wrapped; a number that lost its end would be a lie."""
+
+            def width(cell: RenderableType) -> int:
+                return console.measure(cell).maximum
+
+            for column in self.columns:
+                if column.justify == "right":
+                    word = console.measure(column.header).minimum
+                    column.min_width = max([word, *map(width, column.cells)])
+            return super().__rich_console__(console, options)
+
+    made = Whole(box=None, pad_edge=False, padding=(0, 2, 0, indent), header_style="bold")
     for heading in headings:
         made.add_column(escape(heading), justify="left" if heading in left else "right")
     return made

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from io import StringIO
 from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from agriseg.bands import SENSORS
 from agriseg.cli.app import app
 from agriseg.cli.options import TABLES, VECTORS
+from agriseg.cli.screen import new_table
 from agriseg.farm.tables import _ENDINGS
 from agriseg.models import ENGINES, PRECISIONS, known_models
 from agriseg.models.presets import PRESETS
@@ -130,3 +133,13 @@ def test_tab_completes_endings_once_the_dot_is_typed() -> None:
     assert proposed("vectorize c.tif -o ../weeds") == []
     assert set(VECTORS) == set(FORMATS)
     assert set(TABLES) == set(_ENDINGS)
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_narrow_terminal_cuts_no_number(width: int) -> None:
+    made = new_table("field", "crop cover", "vegetation", left=("field",))
+    made.add_row("behind the barn, down to the old river bed", "24.6 %", "0.0046 ha")
+    screen = Console(width=width, file=StringIO(), soft_wrap=True)
+    screen.print(made)
+    said = screen.file.getvalue()
+    assert {"24.6 %", "0.0046 ha", "vegetation"} <= set(re.split(r"\s{2,}|\n", said))
