@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agriseg.evaluation.page_pictures import draw_pictures, pictures_height
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 
 if TYPE_CHECKING:
     from agriseg.evaluation.result import Comparison, Evaluation

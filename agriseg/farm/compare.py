@@ -31,7 +31,7 @@ from agriseg.indices import Index, default_indices, find_index
 from agriseg.indices.compute import fits_units
 from agriseg.legend import ClassLabel, Legend
 from agriseg.raster.scene import Scene
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run, read_run
 
 if TYPE_CHECKING:

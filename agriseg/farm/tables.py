@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agriseg.errors import OptionError, OutputError
 from agriseg.raster.place import check_place
-from agriseg.raster.writer import replacing
+from agriseg.raster.whole_file import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,7 +27,7 @@ from agriseg.raster.reader import SceneReader
 from agriseg.raster.remote import is_remote
 from agriseg.raster.scene import FACTS, Pixels, Scene
 from agriseg.raster.source import gdal_settings, inspect
-from agriseg.raster.writer import sweep_abandoned
+from agriseg.raster.whole_file import sweep_abandoned
 from agriseg.threads import cores, in_threads
 
 __all__ = ["IndexRaster", "Summary", "make_indices", "write_indices"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from agriseg.labels.split import PARTS, Split
 from agriseg.labels.survey import Survey
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 
 __all__ = ["draw_split"]
 

@@ -37,7 +37,7 @@ from agriseg.models.onnx_file import (
 from agriseg.models.onnx_predictor import load
 from agriseg.models.torch_threads import torch_threads
 from agriseg.raster.place import check_place
-from agriseg.raster.writer import replacing
+from agriseg.raster.whole_file import replacing
 
 __all__ = ["OnnxExport", "export_onnx"]
 

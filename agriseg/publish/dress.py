@@ -12,7 +12,7 @@ from agriseg.publish.geopackage import put_style, read_tables
 from agriseg.publish.layers import first_probability, legend_of, probability_style, segments_look
 from agriseg.publish.styles import MARK, Style, color_ramp, paletted
 from agriseg.publish.tables import TABLES, Looks
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run
 from agriseg.runs.record import write_record
 

@@ -31,7 +31,7 @@ from agriseg.raster.opener import is_local
 from agriseg.raster.reader import grid_axes
 from agriseg.raster.remote import file_name, is_remote
 from agriseg.raster.source import Source, inspect
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run
 from agriseg.runs.key import file_print
 

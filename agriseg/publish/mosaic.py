@@ -15,7 +15,7 @@ from agriseg.geobox import GeoBox
 from agriseg.legend import NODATA, Legend
 from agriseg.publish.layers import geobox_of, legend_of
 from agriseg.publish.virtual import Placed, VirtualBand, pointer, virtual_raster
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run
 from agriseg.tiling import CONFIDENCE_STEPS
 

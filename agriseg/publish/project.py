@@ -19,7 +19,7 @@ from agriseg.errors import OutputError
 from agriseg.publish.layers import Group, Layer
 from agriseg.publish.styles import OLDEST_QGIS
 from agriseg.publish.xml import child, document
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.vector.lonlat import wkt_of
 
 __all__ = ["Project", "is_ours", "write_qgz"]

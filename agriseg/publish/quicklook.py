@@ -26,7 +26,7 @@ from agriseg.publish.pictures import (
 )
 from agriseg.publish.place import opened, placed
 from agriseg.publish.words import class_words
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run
 
 __all__ = ["QUICKLOOK_FILE", "write_quicklook"]

@@ -37,7 +37,7 @@ from agriseg.publish.report_maps import (
     weed_section,
 )
 from agriseg.raster import Scene
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run
 
 __all__ = ["REPORT_FILE", "Sheet", "sheet_of", "write_report"]

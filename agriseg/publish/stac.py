@@ -28,7 +28,7 @@ from agriseg.publish.quicklook import QUICKLOOK_FILE
 from agriseg.raster.remote import file_name
 from agriseg.raster.scene import FACTS
 from agriseg.raster.source import inspect
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs import Run
 from agriseg.vector.lonlat import to_lonlat, wkt_of
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.geobox import GeoBox, Window
-from agriseg.raster.writer import copy_cog_beside, georeference_beside, replacing
+from agriseg.raster.whole_file import replacing
+from agriseg.raster.writer import copy_cog_beside, georeference_beside
 
 __all__ = ["FloatLayer", "FloatWriter", "float_cog"]
 

@@ -7,11 +7,7 @@ and renamed into it, so that nobody ever sees half of one.
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
-import platform
 import re
-import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,41 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-from agriseg.errors import OutputError
 from agriseg.geobox import GeoBox, Window
 from agriseg.legend import NODATA, Legend
-from agriseg.raster.source import READ_FAULTS
+from agriseg.raster.whole_file import replacing, write_bytes
 
 __all__ = [
-    "WRITE_FAULTS",
     "ByteLayer",
     "Piece",
     "copy_cog",
     "copy_cog_beside",
     "georeference_beside",
-    "replacing",
-    "sweep_abandoned",
     "write_cog",
     "write_rows",
     "xml_text",
 ]
 
 _BLOCK = 512
-HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
-"""Names the machine in temporary files: on a shared disk process numbers alone are not unique."""
-# What `replacing` adds behind the name of a file and the machine: the process, and a random number.
-_TOKEN = re.compile(r"(\d+)\.[0-9a-f]{8}\.part")
 # Bytes behind each tile of a Cloud Optimized GeoTIFF: its last four again.
 _TRAILER = 4
-# GDAL through rasterio: some failures of a copy come as SystemError.
-WRITE_FAULTS: tuple[type[Exception], ...] = (OSError, SystemError, *READ_FAULTS)
-"""What comes of a file that cannot be written."""
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -90,73 +74,6 @@ class _Output:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-@contextlib.contextmanager
-def replacing(path: Path, *, resumes: bool = True) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it into place when all went well.
-
-    Args:
-        path: What is written.
-        resumes: Whether the work goes on where it stopped, for the message of a failure.
-
-    Raises:
-        OutputError: It cannot be written: no room, no permission, no such folder.
-    """
-    beside = _beside(path)
-    try:
-        with _told(path, resumes):
-            yield beside
-            os.replace(beside, path)
-    finally:
-        # GDAL may have left files of its own beside it.
-        for leftover in path.parent.glob(f"{glob.escape(beside.name)}*"):
-            leftover.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}.part")
-
-
-@contextlib.contextmanager
-def _told(path: Path, resumes: bool = True) -> Iterator[None]:
-    """Turn what comes of a file that cannot be written into words."""
-    try:
-        yield
-    except WRITE_FAULTS as error:
-        raise OutputError(_cannot_write(path, error, resumes)) from error
-
-
-def sweep_abandoned(path: Path, *, own: bool = False) -> None:
-    """Remove what processes of this machine that were killed left of writing `path`.
-
-    Args:
-        path: What they were writing.
-        own: Also what this process left.
-    """
-    start = f".{path.name}.{HOST}."
-    for part in path.parent.glob(f"{glob.escape(start)}*.part*"):
-        match = _TOKEN.match(part.name.removeprefix(start))
-        if match is None:
-            continue
-        pid = int(match[1])
-        if (own and pid == os.getpid()) or not psutil.pid_exists(pid):
-            part.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, error: Exception, resumes: bool) -> str:
-    said = " ".join(str(error.__cause__ or error).split())
-    if isinstance(error, OSError) and error.strerror:
-        said = error.strerror
-    if isinstance(error, FileNotFoundError):
-        return (
-            f"{path} cannot be written: its folder is gone; another run into the same folder may "
-            "have taken it away: run one at a time, or give another folder with -o"
-        )
-    return (
-        f"{path} cannot be written: {said}; free some room on the disk or give another folder "
-        f"with -o, then run the same command again{': it goes on where it stopped' * resumes}"
-    )
-
-
 def write_rows(path: Path, planes: NDArray[np.uint8]) -> None:
     """Write bytes (planes, height, width) as a row file.
 
@@ -186,33 +103,6 @@ def write_rows(path: Path, planes: NDArray[np.uint8]) -> None:
             dataset.write(planes)
         data = memory.read()
     write_bytes(path, data, sync=False)
-
-
-def write_bytes(path: Path, data: bytes | memoryview, *, sync: bool = True) -> None:
-    """Write a small file in one go, beside its place, and rename it.
-
-    Args:
-        path: Where it goes.
-        data: What is written.
-        sync: Wait until it is on the disk. Else a power cut could leave the name without the bytes,
-            which is for files that are looked through before they count.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    beside = _beside(path)
-    try:
-        with _told(path):
-            with open(beside, "wb") as file:
-                file.write(data)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.replace(beside, path)
-    except BaseException:
-        # Not a search for it: a ledger holds tens of thousands of files.
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def write_cog(

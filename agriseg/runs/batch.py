@@ -19,7 +19,7 @@ from affine import Affine
 from agriseg._version import __version__
 from agriseg.errors import AgrisegError, said_by
 from agriseg.raster.scene import FACTS
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs.record import Run
 from agriseg.vector.files import PolygonBatch, write_polygons
 

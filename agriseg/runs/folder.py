@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from agriseg.errors import OutputError
-from agriseg.raster.writer import HOST, sweep_abandoned
+from agriseg.raster.whole_file import HOST, sweep_abandoned
 
 __all__ = ["VECTORS", "RunFolder"]
 

@@ -30,7 +30,8 @@ from rasterio.errors import RasterioError
 from agriseg.arrays import from_bytes, to_bytes
 from agriseg.errors import OutputError
 from agriseg.legend import NODATA
-from agriseg.raster.writer import HOST, Piece, write_bytes, write_rows
+from agriseg.raster.whole_file import HOST, write_bytes
+from agriseg.raster.writer import Piece, write_rows
 from agriseg.threads import in_threads
 from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
 from agriseg.vector.packing import pack, unpack

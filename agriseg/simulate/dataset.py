@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agriseg.errors import OutputError
 from agriseg.processes import in_processes
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.simulate.dataset_recipe import DatasetRecipe
 from agriseg.simulate.drawing import share_cache
 from agriseg.simulate.grid_recipe import GridRecipe

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import psutil
 
 from agriseg.errors import OutputError
-from agriseg.raster.writer import HOST, WRITE_FAULTS, write_bytes
+from agriseg.raster.whole_file import HOST, WRITE_FAULTS, write_bytes
 from agriseg.simulate.drawing import Cost, Drawing, Found, Work
 from agriseg.simulate.field_scene import FieldDrawing
 from agriseg.simulate.grid_recipe import GridRecipe

@@ -10,7 +10,7 @@ import yaml
 
 from agriseg._version import __version__
 from agriseg.errors import OptionError, OutputError
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.training.checkpoint import read_checkpoint
 from agriseg.training.inputs import check_inputs, inputs_of, write_inputs
 from agriseg.training.keeper import Keeper

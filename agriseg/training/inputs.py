@@ -14,7 +14,7 @@ from typing import Any
 from agriseg.errors import OptionError, redacted
 from agriseg.labels import Material
 from agriseg.labels.pairs import is_vector, seen_from
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.runs.key import file_print, fingerprint, is_same_file
 from agriseg.threads import in_threads
 

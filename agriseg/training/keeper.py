@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from agriseg.errors import OptionError
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.training.checkpoint import write_checkpoint
 from agriseg.training.schedule import rate_factor
 from agriseg.training.task import Task

@@ -21,7 +21,7 @@ from agriseg.html_page import document, image, notes, swatch, table
 from agriseg.labels.split import PARTS
 from agriseg.labels.split_picture import draw_split
 from agriseg.models import ModelCard
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.training.curves import curves_png
 from agriseg.training.keeper import Row
 from agriseg.training.plan import Plan

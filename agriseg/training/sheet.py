@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agriseg.evaluation.page import INK, PALE, STYLE
 from agriseg.labels import IGNORE, Codes
 from agriseg.models import ModelCard
-from agriseg.raster.writer import write_bytes
+from agriseg.raster.whole_file import write_bytes
 from agriseg.training.augment import Augment
 from agriseg.training.chips import Chips, stack
 

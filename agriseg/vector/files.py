@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from agriseg.errors import OutputError
 from agriseg.raster.place import check_place
-from agriseg.raster.writer import replacing, sweep_abandoned
+from agriseg.raster.whole_file import replacing, sweep_abandoned
 from agriseg.vector.lonlat import to_lonlat, wkt_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import rasterio
 
 import agriseg
 from agriseg.errors import ModelError, OptionError, OutputError
-from agriseg.raster.writer import HOST
+from agriseg.raster.whole_file import HOST
 from tests.support import (
     Identity,
     Smooth,

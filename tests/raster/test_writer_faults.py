@@ -18,7 +18,8 @@ from rasterio.crs import CRS
 
 from agriseg.errors import OutputError
 from agriseg.geobox import GeoBox
-from agriseg.raster.writer import ByteLayer, Piece, replacing, write_cog, write_rows
+from agriseg.raster.whole_file import replacing
+from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
 
 CLASSES = ByteLayer("class", 0)
 GRID = Affine(0.05, 0, 500_000, 0, -0.05, 5_600_000)

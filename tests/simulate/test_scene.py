@@ -20,7 +20,7 @@ from rasterio._err import CPLE_AppDefinedError
 
 import agriseg
 from agriseg.errors import AgrisegError, OptionError, OutputError
-from agriseg.raster.writer import HOST
+from agriseg.raster.whole_file import HOST
 from agriseg.simulate import LEGEND, FieldRecipe, rasters, scene
 from agriseg.simulate.drawing import Work
 from agriseg.simulate.recipe_file import read_recipe
