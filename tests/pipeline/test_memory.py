@@ -80,7 +80,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
         options={
             "encoder_name": "resnet18",
             "encoder_depth": 3,
-            "decoder_channels": [16, 8, 8],
+            "decoder_channels": [32, 16, 16],
         },
         bands=tuple(BandInput(role, mean=0.4, std=0.2) for role in ("green", "red", "nir")),
         legend=LEGEND,
