@@ -133,7 +133,7 @@ def plain(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     return bytes_of(out)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 4])
 def test_workers_give_the_same_bytes(
     scene: Path, model: Path, tmp_path: Path, workers: int
 ) -> None:
