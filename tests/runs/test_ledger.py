@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agriseg.raster import writer
+from agriseg.raster import whole_file
 from agriseg.raster.writer import write_rows
 from agriseg.runs.ledger import Ledger
 from agriseg.tiling import ChipGrid
@@ -54,9 +54,9 @@ def test_only_what_is_not_looked_through_waits_for_the_disk(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[int] = []
-    monkeypatch.setattr(writer.os, "fsync", waits.append)
+    monkeypatch.setattr(whole_file.os, "fsync", waits.append)
     row_of(ledger, 40, 50)
     assert not waits
-    writer.write_bytes(ledger.folder / "lower-000000.safetensors", b"strip")
+    whole_file.write_bytes(ledger.folder / "lower-000000.safetensors", b"strip")
     assert len(waits) == 1
     assert sorted(os.listdir(ledger.folder)) == ["lower-000000.safetensors", "row-000000.tif"]
