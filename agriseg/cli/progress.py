@@ -10,7 +10,7 @@ from agriseg.cli.bar import Bar, Speed
 from agriseg.cli.screen import console
 from agriseg.cli.words import area_words, count_words, numerics_words, size_words, time_words
 from agriseg.errors import said_by
-from agriseg.models import about
+from agriseg.models import ModelElsewhere, about
 from agriseg.pipeline import Failed, Job, probe
 from agriseg.runs import Run
 
@@ -78,6 +78,8 @@ class ConsoleListener:
         missing = job.ledger.missing(range(job.plan.grid.rows))
         if not missing or job.is_finished or job.finished_rasters():
             return ""
+        if isinstance(job.predictor, ModelElsewhere):
+            return ""  # nobody knows how many workers there will be
         found, estimate = probe(job), job.estimate()
         pixels = estimate.predicted_pixels * len(missing) / job.plan.grid.rows
         memory = found.peak_bytes + estimate.memory_bytes

@@ -13,6 +13,7 @@ from agriseg.models.architectures import ARCHITECTURES, build_network
 from agriseg.models.baseline import BASELINE, IndexBaseline
 from agriseg.models.card import BandInput, ModelCard
 from agriseg.models.default import default_for
+from agriseg.models.elsewhere import ModelElsewhere, agreed, tell_of
 from agriseg.models.engines import ENGINES, PRECISIONS, Numerics, resolve_numerics
 from agriseg.models.file import LoadOptions, load_model, read_card, read_weights, save_model
 from agriseg.models.fit import check_fit
@@ -50,6 +51,7 @@ __all__ = [
     "IndexBaseline",
     "LoadOptions",
     "ModelCard",
+    "ModelElsewhere",
     "ModelReference",
     "Numerics",
     "OnnxExport",
@@ -60,6 +62,7 @@ __all__ = [
     "about",
     "adapt",
     "adapt_to_pixels",
+    "agreed",
     "as_numpy",
     "batch_of",
     "build_network",
@@ -83,6 +86,7 @@ __all__ = [
     "shipped_models",
     "streams_for",
     "streams_of",
+    "tell_of",
 ]
 
 _LAZY = {

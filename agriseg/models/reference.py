@@ -20,7 +20,12 @@ from agriseg.models.shipped import known_models
 if TYPE_CHECKING:
     from agriseg.raster import Scene
 
-__all__ = ["ModelReference", "PackedModel"]
+__all__ = ["ModelReference", "PackedModel", "name_of"]
+
+
+def name_of(model: str | Path) -> str:
+    """The name by which others load a model: that of a shipped one, or an absolute path."""
+    return str(model) if str(model) in known_models() else str(Path(model).absolute())
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,13 @@ class ModelReference:
         trust: bool = False,
     ) -> ModelReference:
         """To a model that was loaded here, so that others load it to the same end."""
-        name = str(model) if str(model) in known_models() else str(Path(model).absolute())
         return cls(
-            name, predictor.card, fingerprint_of(predictor), numerics_of(predictor), threads, trust
+            name_of(model),
+            predictor.card,
+            fingerprint_of(predictor),
+            numerics_of(predictor),
+            threads,
+            trust,
         )
 
     def load(self) -> Predictor:
@@ -65,6 +74,10 @@ class ModelReference:
             ModelError: It cannot be loaded, is another one, or this machine computes otherwise.
         """
         return _kept(self, self._load)
+
+    def keep(self, predictor: Predictor) -> None:
+        """Have `load` give this one, which was loaded to the same end."""
+        _kept(self, lambda: predictor)
 
     def for_scene(self, scene: Scene | None) -> Predictor:
         """The predictor, adapted to a scene, if it does so, and sure to come to the same bytes.

@@ -1,13 +1,10 @@
-"""Dask distributed as a `Pool`: worker processes of this machine, or any scheduler's."""
+"""Dask distributed as a `Pool`."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import logging
 import queue
-import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agriseg.errors import WorkerError, said_by
-from agriseg.machine import memory_bytes
 from agriseg.models import PackedModel
 from agriseg.pipeline.many import Advance, Done
 from agriseg.pipeline.tasks import GdalSettings, finish_scene, within
@@ -24,41 +20,21 @@ from agriseg.pipeline.tasks import GdalSettings, finish_scene, within
 if TYPE_CHECKING:
     from distributed import Future
 
+_LOG = logging.getLogger(__name__)
+
 Client = Any  # of distributed, which is typed in parts only
 
-__all__ = ["DaskPool", "connected", "local_workers", "threads_each"]
+__all__ = ["Client", "DaskPool", "connected", "pool_of"]
 
-_START_S = 120.0
-_STOP_S = 10.0
-# A scheduler may be about to start.
-_ANSWER_S = 30.0
+_CONNECT_S, _START_S = 30.0, 120.0
 # Between looks whether the scheduler is still there.
 _LOOK_S = 1.0
 # Between counts of the workers of a scheduler, of which some may come late.
 _COUNT_S = 3.0
+# So long without any is worth a word; a batch system may take hours to give new ones.
+_LONELY_S = 60.0
 # Bytes of a model that travel with each task; so many larger ones are kept by workers.
 _LIGHT, _MODELS = 10_000, 2
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# Dask has its workers give back each array to the system at once, and ask for the next: 10 % of the
-# time of a U-Net on a CPU. So much the C library of Linux keeps by itself.
-_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-# Only what runs away is ended. Nothing is won by pausing or spilling: what a worker holds are
-# pixels under way. And nobody looks at the profile, for which each process looks a hundred times a
-# second at what it is doing: with two workers some 7 % of a core.
-_PROFILE = "distributed.worker.profile.enabled"
-_WORKER = {
-    "distributed.worker.memory.monitor-interval": "500ms",
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.target": False,
-    _PROFILE: False,
-}
-
-
-def threads_each(workers: int) -> int:
-    """Threads of each of so many workers on this machine."""
-    return max((os.cpu_count() or 1) // max(workers, 1), 1)
 
 
 class DaskPool:
@@ -80,6 +56,7 @@ class DaskPool:
         self._futures: dict[int, Future[Any]] = {}
         self._models: dict[str, Future[PackedModel]] = {}
         self._workers, self._threads = 1, 1
+        self._seen, self._is_told = time.monotonic(), False
         self._count()
         client.subscribe_topic(self._topic, self._hear)
 
@@ -99,7 +76,15 @@ class DaskPool:
         with contextlib.suppress(Exception):  # the scheduler may be gone, of which `next` tells
             if found := _workers_of(self._client):
                 self._workers = len(found)
-                self._threads = max(sum(one["nthreads"] for one in found) // len(found), 1)
+                threads = sum(one["nthreads"] for one in found.values())
+                self._threads = max(threads // len(found), 1)
+                self._seen, self._is_told = self._counted, False
+            elif self._counted - self._seen > _LONELY_S and not self._is_told:
+                self._is_told = True
+                _LOG.warning(
+                    "the scheduler has no workers any more; the run waits for new ones, and what "
+                    "is finished is kept if you stop it"
+                )
 
     @property
     def dashboard(self) -> str | None:
@@ -148,6 +133,33 @@ class DaskPool:
             self._futures.pop(task, None)
             return self._done(task, future)
 
+    def ask(self, work: Callable[..., Any], *args: Any) -> list[Any]:
+        """What each worker answers, of those that stay until it does.
+
+        Raises:
+            WorkerError: None does.
+            Exception: The first that `work` raised.
+        """
+        from distributed import TimeoutError as TooLate
+
+        asked = {
+            worker: self._client.submit(
+                within, self._settings, work, *args, workers=[worker], pure=False
+            )
+            for worker in _workers_of(self._client)
+        }
+        answers = []
+        for worker, future in asked.items():
+            while worker in _workers_of(self._client):
+                try:
+                    answers.append(future.result(timeout=_LOOK_S))
+                    break
+                except TooLate:
+                    self._look()
+        if not answers:
+            raise self._gone()
+        return answers
+
     def close(self) -> None:
         """Have nobody work on what is left."""
         with contextlib.suppress(Exception):  # the scheduler may be gone
@@ -162,6 +174,8 @@ class DaskPool:
         if self._client.status not in ("running", "connecting"):
             raise self._gone()
         self._look_at_workers()
+        if time.monotonic() - self._counted > _COUNT_S:
+            self._count()
 
     def _gone(self) -> WorkerError:
         return WorkerError(
@@ -191,8 +205,8 @@ def _itself(model: PackedModel) -> PackedModel:
     return model
 
 
-def _workers_of(client: Client) -> list[dict[str, Any]]:
-    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+def _workers_of(client: Client) -> dict[str, dict[str, Any]]:
+    return dict(client.scheduler_info(n_workers=-1)["workers"])
 
 
 class _Report:
@@ -223,154 +237,48 @@ def connected(address: str) -> Iterator[DaskPool]:
     file = address if Path(address).is_file() else None
     try:
         client = Client(  # type: ignore[no-untyped-call]
-            None if file else address, scheduler_file=file, timeout=_ANSWER_S
+            None if file else address, scheduler_file=file, timeout=_CONNECT_S
         )
     except (OSError, ValueError, ImportError) as error:
         raise WorkerError(
             f"no scheduler answers at {address} ({said_by(error)}); start one with dask scheduler, "
             "and give the address that it prints"
         ) from error
-    with client, _pool(client, 1) as pool:
+    with client, pool_of(client) as pool:
         yield pool
 
 
 @contextlib.contextmanager
-def local_workers(count: int, *, memory: int | None = None) -> Iterator[DaskPool]:
-    """Worker processes on this machine, and a scheduler in this one.
-
-    They are commands of their own, which import nothing of the script that calls this.
+def pool_of(
+    client: Client,
+    least: int = 1,
+    *,
+    at_start: Callable[[], None] = lambda: None,
+    later: Callable[[], None] = lambda: None,
+    is_single: bool = False,
+) -> Iterator[DaskPool]:
+    """The pool of a client, once it has workers.
 
     Args:
-        count: How many.
-        memory: Bytes that each may take; by default its share of what there is.
+        client: Of Dask distributed.
+        least: So many are waited for.
+        at_start: Called while they are; raises where none will come.
+        later, is_single: See `DaskPool`.
 
     Raises:
-        WorkerError: They do not start.
+        WorkerError: They do not come.
     """
-    import dask
-    from distributed import Client, LocalCluster
-
-    each = memory or memory_bytes() // count
-    with (
-        tempfile.TemporaryDirectory(prefix="agriseg-workers-") as folder,
-        dask.config.set({_PROFILE: False}),
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=0, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1",
-            silence_logs="ERROR",
-        ) as cluster,
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-        _started(cluster.scheduler_address, count, each, Path(folder)) as workers,
-        _pool(client, count, workers) as pool,
-    ):  # fmt: skip
-        yield pool
-
-
-@contextlib.contextmanager
-def _pool(client: Client, least: int, mine: _Workers | None = None) -> Iterator[DaskPool]:
-    """The pool of a client, once it has workers."""
     until = time.monotonic() + _START_S
     while len(_workers_of(client)) < least:
-        if mine is not None:
-            mine.look_at_start()
+        at_start()
         if time.monotonic() > until:
             raise WorkerError(
                 f"no worker came within {_START_S:.0f} s; start some with dask worker and the "
                 "scheduler's address"
             )
         time.sleep(0.1)
-    pool = DaskPool(client) if mine is None else DaskPool(client, mine.look, is_single=least == 1)
+    pool = DaskPool(client, later, is_single=is_single)
     try:
         yield pool
     finally:
         pool.close()
-
-
-class _Workers:
-    """Worker processes of this machine, and the folder with what each of them said."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self, command: list[str], environment: dict[str, str]) -> None:
-        """Start one more."""
-        with self._log(len(self.processes)).open("wb") as log:
-            # A group of its own: Ctrl-C is for this process, which then ends them in order.
-            self.processes.append(
-                subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-                    start_new_session=True,
-                )
-            )  # fmt: skip
-
-    def look_at_start(self) -> None:
-        """Raise where one of them ended."""
-        for number, worker in enumerate(self.processes):
-            if worker.poll() is not None:
-                raise WorkerError(
-                    f"a worker ended as it started ({self._last_word(number)}); use fewer "
-                    "--workers, or none"
-                )
-
-    def look(self) -> None:
-        """Raise where all of them ended: the others do the work of those that did."""
-        if all(worker.poll() is not None for worker in self.processes):
-            raise WorkerError(
-                f"all workers ended ({self._last_word(0)}); rows that were finished are kept: the "
-                "same command goes on from here"
-            )
-
-    def _last_word(self, number: int) -> str:
-        said = self._log(number).read_text(errors="replace")
-        last = [line for line in said.splitlines() if line.strip()][-1:]
-        return said_by(*last or ["without a word"])
-
-    def _log(self, number: int) -> Path:
-        return self._folder / f"worker-{number}.log"
-
-
-@contextlib.contextmanager
-def _started(address: str, count: int, memory: int, folder: Path) -> Iterator[_Workers]:
-    """Worker processes of a scheduler in this process."""
-    threads = str(threads_each(count))
-    environment = {
-        **_KEPT,
-        **os.environ,
-        **dict.fromkeys(_THREADS, threads),
-        **{
-            f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": str(value)
-            for key, value in _WORKER.items()
-        },
-    }
-    command = [
-        sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", threads,
-        "--memory-limit", str(memory), "--nanny", "--death-timeout", "60", "--no-dashboard",
-        "--local-directory", str(folder),
-    ]  # fmt: skip
-    workers = _Workers(folder)
-    try:
-        for _ in range(count):
-            workers.start(command, environment)
-        yield workers
-    finally:
-        _stop(workers.processes)
-
-
-def _stop(workers: list[subprocess.Popen[bytes]]) -> None:
-    """End worker processes, and what they started."""
-    import psutil
-
-    family: list[psutil.Process] = []
-    for worker in workers:
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(worker.pid)
-            family += [process, *process.children(recursive=True)]
-    for process in family:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, left = psutil.wait_procs(family, timeout=_STOP_S)
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    for worker in workers:
-        worker.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import warnings
@@ -13,7 +14,15 @@ from typing import Any
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from agriseg.models import ModelReference, PackedModel, Predictor, streams_for
+from agriseg.models import (
+    LoadOptions,
+    ModelElsewhere,
+    ModelReference,
+    PackedModel,
+    Predictor,
+    streams_for,
+    tell_of,
+)
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import predict_swath, put_together
 from agriseg.raster.source import gdal_settings
@@ -28,6 +37,7 @@ __all__ = [
     "is_small",
     "predict_rows",
     "segment_scene",
+    "tell_of_model",
     "within",
 ]
 
@@ -94,7 +104,7 @@ def segment_scene(
     """Predict the only swath of a scene, and put the scene together; see `put_together`."""
     _be_quiet()
     alone: AbstractContextManager[object] = _PREDICTING
-    with nullcontext() if is_small(replace(job, predictor=model.load())) else alone:
+    with nullcontext() if is_small(replace(job, predictor=_own(model).load())) else alone:
         _predict(job, model, swath, report)
     return finish_scene(job, model, None)
 
@@ -116,6 +126,8 @@ def is_small(job: Job, streams: int | None = None) -> bool:
         streams: How many calls of it go on at once; None: as many as this machine bears. A
             predictor that is called from one thread is never called from two.
     """
+    if hasattr(job.predictor, "make_ready"):
+        return False  # what it makes ready is for one scene
     here = streams_for(job.predictor, job.plan.grid)
     return here > 1 and len(job.plan.grid) < 2 * (streams or here)
 
@@ -128,10 +140,38 @@ def _predict(job: Job, model: Model, swath: Swath, report: Report | None) -> Non
         reporter.tell()
 
 
+def tell_of_model(model: str, options: LoadOptions) -> ModelElsewhere:
+    """What a worker says of a model; see `tell_of`."""
+    _be_quiet()
+    return tell_of(model, {**options, "threads": options.get("threads") or _threads_here()})
+
+
 def _predictor(job: Job, model: Model) -> Predictor:
-    if isinstance(model, PackedModel):
-        return model.load()  # the client has adapted it to the scene
-    return model.for_scene(job.scene)
+    own = _own(model)
+    if isinstance(own, PackedModel):
+        return own.load()  # the client has adapted it to the scene
+    return own.for_scene(job.scene)
+
+
+def _own(model: Model) -> Model:
+    """A reference as this worker loads it."""
+    if isinstance(model, PackedModel) or model.threads is not None:
+        return model
+    return replace(model, threads=_threads_here())
+
+
+def _threads_here() -> int | None:
+    """As many threads as this worker has for tasks; None outside of workers.
+
+    Dask has all libraries in a worker take one thread, however many cores it is given.
+    """
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return int(distributed.get_worker().state.nthreads)
+    except ValueError:
+        return None
 
 
 def _be_quiet() -> None:

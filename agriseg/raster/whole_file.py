@@ -28,38 +28,29 @@ WRITE_FAULTS: tuple[type[Exception], ...] = (OSError, SystemError, *READ_FAULTS)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, resumes: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, resumes: bool = True, alone: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it into place when all went well.
 
     Args:
         path: What is written.
         resumes: Whether the work goes on where it stopped, for the message of a failure.
+        alone: Whether nothing else is written beside it, so that nothing is searched for.
 
     Raises:
         OutputError: It cannot be written: no room, no permission, no such folder.
     """
-    beside = _beside(path)
+    token = f"{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
+    beside = path.with_name(f".{path.name}.{token}.part")
     try:
-        with _told(path, resumes):
-            yield beside
-            os.replace(beside, path)
-    finally:
-        # GDAL may have left files of its own beside it.
-        for leftover in path.parent.glob(f"{glob.escape(beside.name)}*"):
-            leftover.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}.part")
-
-
-@contextlib.contextmanager
-def _told(path: Path, resumes: bool = True) -> Iterator[None]:
-    """Turn what comes of a file that cannot be written into words."""
-    try:
-        yield
+        yield beside
+        os.replace(beside, path)
     except WRITE_FAULTS as error:
         raise OutputError(_cannot_write(path, error, resumes)) from error
+    finally:
+        # GDAL leaves files of its own; a search for them takes long among thousands of rows.
+        written = [beside] if alone else path.parent.glob(f"{glob.escape(beside.name)}*")
+        for leftover in written:
+            leftover.unlink(missing_ok=True)
 
 
 def sweep_abandoned(path: Path, *, own: bool = False) -> None:
@@ -106,16 +97,8 @@ def write_bytes(path: Path, data: bytes | memoryview, *, sync: bool = True) -> N
     Raises:
         OutputError: It cannot be written.
     """
-    beside = _beside(path)
-    try:
-        with _told(path):
-            with open(beside, "wb") as file:
-                file.write(data)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.replace(beside, path)
-    except BaseException:
-        # Not a search for it: a ledger holds tens of thousands of files.
-        beside.unlink(missing_ok=True)
-        raise
+    with replacing(path, alone=True) as beside, open(beside, "wb") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())

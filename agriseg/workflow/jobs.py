@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import cast
+from typing import Protocol, Unpack, cast
 
 import rasterio
 
@@ -30,12 +30,19 @@ from agriseg.raster.sources_files import is_pattern
 from agriseg.runs.batch import earlier_names
 from agriseg.threads import cores, in_order, in_threads
 
-__all__ = ["Given", "Jobs", "SegmentKeywords", "chosen_model", "jobs_for"]
+__all__ = ["Given", "Jobs", "Load", "SegmentKeywords", "chosen_model", "jobs_for"]
 
 _LOG = logging.getLogger(__name__)
 
 Given = Inputs | Scene | Source | Sequence[Inputs | Scene | Source]
 """What `segment` takes for its scenes."""
+
+
+class Load(Protocol):
+    """Loads a model, as `load_model` does."""
+
+    def __call__(self, name: str | Path, /, **options: Unpack[LoadOptions]) -> Predictor: ...
+
 
 # So many scenes are opened before the first of them starts, and ahead of those under way: a job
 # takes some 30 KB.
@@ -76,6 +83,7 @@ def jobs_for(
     model: str | Path | Predictor | None,
     options: SegmentKeywords,
     verb: str,
+    load: Load = load_model,
 ) -> Jobs:
     """What is to be done for each scene.
 
@@ -85,6 +93,7 @@ def jobs_for(
         model: Of the verb.
         options: Of the verb.
         verb: Its name, for messages; "segment" makes the folders.
+        load: Loads a model that is given by its name.
 
     Raises:
         AgrisegError: The one scene that is given, or none of them, can be segmented.
@@ -98,7 +107,7 @@ def jobs_for(
     scenes = [_named(one, options) for one in scenes]
     if verb == "segment":
         _refuse_same_folder(scenes, out)
-    models = _Models(options)
+    models = _Models(options, load)
     if model is not None:
         models.of(model)  # before anything is opened
     return Jobs(many, scenes, _Maker(out, model, models, options, verb == "segment"))
@@ -247,8 +256,8 @@ def _may_grow(given: Inputs, found: Scene | Source) -> bool:
 class _Models:
     """Models by name, each loaded when the first scene needs it: a wrong path is told at once."""
 
-    def __init__(self, options: SegmentKeywords) -> None:
-        self._options = options
+    def __init__(self, options: SegmentKeywords, load: Load) -> None:
+        self._options, self._load = options, load
         self._loaded: dict[object, Predictor] = {}
         self._lock = threading.Lock()
 
@@ -260,14 +269,14 @@ class _Models:
             options = {"tta": options["tta"]} if "tta" in options else {}
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = _predictor(model, options)
+                self._loaded[key] = _predictor(model, options, self._load)
             return self._loaded[key]
 
 
-def _predictor(model: str | Path | Predictor, options: SegmentKeywords) -> Predictor:
+def _predictor(model: str | Path | Predictor, options: SegmentKeywords, load: Load) -> Predictor:
     said = _pick(options, LoadOptions.__optional_keys__)
     if isinstance(model, str | Path):
-        return load_model(model, **cast("LoadOptions", said))
+        return load(model, **cast("LoadOptions", said))
     if said:
         raise OptionError(
             f"{', '.join(sorted(said))}: a predictor was given, which has that decided; give these "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from agriseg.errors import AgrisegError, BatchError, OptionError, said_by
 from agriseg.machine import memory_bytes
-from agriseg.models import BASELINE, ModelReference, PackedModel, Predictor
+from agriseg.models import BASELINE, ModelReference, PackedModel, Predictor, load_model
 from agriseg.pipeline import (
     Failed,
     Job,
@@ -23,6 +23,7 @@ from agriseg.pipeline import (
     run_here,
     run_jobs,
 )
+from agriseg.pipeline.local import local_workers, threads_each
 from agriseg.publish import (
     PROJECT_FILE,
     REPORT_FILE,
@@ -33,10 +34,8 @@ from agriseg.publish import (
 )
 from agriseg.runs import Run, read_run
 from agriseg.runs.batch import BATCH_FILE, Batch
-from agriseg.workflow.jobs import Given, SegmentKeywords, chosen_model, jobs_for
-
-if TYPE_CHECKING:
-    from agriseg.pipeline.cluster import DaskPool
+from agriseg.workflow.jobs import Given, Jobs, SegmentKeywords, chosen_model, jobs_for
+from agriseg.workflow.scheduler import Scheduler
 
 __all__ = ["segment"]
 
@@ -99,23 +98,30 @@ def segment(
         AgrisegError: Something the user can mend; raised before any work where it can be known.
         BatchError: Some of many scenes failed; it holds the runs of the others, which are done.
     """
-    folder = Path(out)
-    jobs = jobs_for(inputs, folder, model, options, "segment")
-    jobs.check_room()
-    batch = None
-    if len(jobs) > 1 or (jobs.are_many and (folder / BATCH_FILE).exists()):
-        batch = Batch(folder, jobs.names, jobs.keys)
-    watcher = listener or SilentWatcher()
-    count = _bearable(workers, jobs.first, memory_limit_gb)
-    with quiet(), _pool(count, scheduler) as pool, closing(iter(jobs)) as opened:
+    folder, watcher, batch = Path(out), listener or SilentWatcher(), None
+    _check_who(workers, scheduler)
+    with quiet(), ExitStack() as stack:
+        far = None if scheduler is None else Scheduler(scheduler, stack)
+        jobs = jobs_for(inputs, folder, model, options, "segment", far.load if far else load_model)
+        jobs.check_room()
+        if len(jobs) > 1 or (jobs.are_many and (folder / BATCH_FILE).exists()):
+            batch = Batch(folder, jobs.names, jobs.keys)
+        count = None if far is not None else _bearable(workers, jobs.first, memory_limit_gb)
+        here = stack.enter_context(local_workers(count)) if count else None
+        pool = here if far is None else far.pool
+        opened = stack.enter_context(closing(iter(jobs)))
         if pool is None:
             watcher.plan(len(jobs), None, None)
             done = run_here(opened, watcher)
         else:
             watcher.plan(len(jobs), pool.workers, pool.dashboard)
             done = run_jobs(_sent(opened, model, options), pool, watcher)
-        with closing(done):
-            found = _noted(done, batch, qgis, report)
+        found = _noted(stack.enter_context(closing(done)), batch, qgis, report)
+    return _result(jobs, found)
+
+
+def _result(jobs: Jobs, found: Mapping[str, Run | Failed]) -> Run | list[Run]:
+    """What `segment` gives, or raises, in the order of the scenes."""
     runs = [found[name] for name in jobs.names]  # they ended in any order
     good = [run for run in runs if isinstance(run, Run)]
     failed = {run.name: run.error for run in runs if isinstance(run, Failed)}
@@ -196,8 +202,6 @@ def _bearable(workers: int | None, jobs: Sequence[Job], limit_gb: float | None) 
     if not waiting:
         return workers
     largest = max(waiting, key=lambda job: job.estimate().memory_bytes)
-    from agriseg.pipeline.cluster import threads_each
-
     # A worker of several threads puts a scene together while it predicts the next.
     at_once = 2 if workers is not None and threads_each(workers) > 1 else 1
     each = probe(largest).peak_bytes + at_once * largest.estimate().memory_bytes
@@ -210,22 +214,13 @@ def _bearable(workers: int | None, jobs: Sequence[Job], limit_gb: float | None) 
     return None if workers is None else max(min(workers, limit // each), min(workers, 1))
 
 
-@contextmanager
-def _pool(workers: int | None, scheduler: str | None) -> Iterator[DaskPool | None]:
-    """Workers, if there are to be any."""
-    if workers is None and scheduler is None:
-        yield None
-        return
+def _check_who(workers: int | None, scheduler: str | None) -> None:
     if workers is not None and scheduler is not None:
         raise OptionError(
             "--workers are processes on this machine, --scheduler has workers of its own; give one"
         )
     if workers is not None and workers < 1:
         raise OptionError(f"--workers {workers}: give a whole number of 1 or more, or none")
-    from agriseg.pipeline.cluster import connected, local_workers
-
-    with local_workers(workers) if workers else connected(str(scheduler)) as pool:
-        yield pool
 
 
 def _sent(

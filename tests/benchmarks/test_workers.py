@@ -32,7 +32,7 @@ from agriseg.pipeline import (
     run_here,
     run_jobs,
 )
-from agriseg.pipeline.cluster import local_workers
+from agriseg.pipeline.local import local_workers
 from agriseg.pipeline.tasks import bare
 from agriseg.raster import open_scene
 from agriseg.runs import Run

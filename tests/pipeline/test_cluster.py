@@ -17,7 +17,9 @@ from rasterio.session import AWSSession
 
 from agriseg.errors import WorkerError
 from agriseg.models import PackedModel
-from agriseg.pipeline.cluster import DaskPool, _Workers
+from agriseg.pipeline import cluster
+from agriseg.pipeline.cluster import DaskPool
+from agriseg.pipeline.local import _Workers
 from agriseg.pipeline.tasks import GdalSettings, predict_rows, within
 from agriseg.tiling import Swath
 from tests.support import Smooth
@@ -29,9 +31,10 @@ class Client:
 
     sent: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     status: str = "running"
+    threads: dict[str, int] = field(default_factory=lambda: {"one": 2, "two": 4})
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
-        return {"workers": {"one": {"nthreads": 2}, "two": {"nthreads": 4}}}
+        return {"workers": {name: {"nthreads": count} for name, count in self.threads.items()}}
 
     def subscribe_topic(self, topic: str, hear: Any) -> None: ...
 
@@ -117,3 +120,25 @@ def test_when_all_workers_have_ended_nobody_waits(tmp_path: Path) -> None:
 def test_a_client_that_lost_its_scheduler_says_so() -> None:
     with pytest.raises(WorkerError, match="the scheduler is gone"):
         DaskPool(Client(status="closed")).next()
+
+
+def test_that_no_worker_is_left_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.01)
+    monkeypatch.setattr(cluster, "_COUNT_S", 0.01)
+    monkeypatch.setattr(cluster, "_LONELY_S", 0.05)
+    client, looks = Client(), iter(range(40))
+
+    def look() -> None:
+        if next(looks, None) is None:
+            raise WorkerError("enough")
+
+    pool = DaskPool(client, look)
+    assert (pool.workers, pool.threads) == (2, 3)
+    client.threads = {}
+    with pytest.raises(WorkerError, match="enough"):
+        pool.next()
+    assert len(caplog.messages) == 1
+    assert "no workers any more" in caplog.text
+    assert pool.workers == 2  # as many as may come again

@@ -98,7 +98,7 @@ class Night:
                 with suppress(subprocess.TimeoutExpired):
                     if command.wait(timeout=_PATIENCE_S) == 0:
                         return
-        raise AssertionError(f"it did not end within {_PATIENCE_S} s after {self.kills}")
+        raise AssertionError(f"{self._way} did not end in {_PATIENCE_S} s after {self.kills}")
 
     @contextmanager
     def _elsewhere(self) -> Iterator[Processes | None]:
@@ -156,6 +156,7 @@ class Night:
             victims += [one.pid for one in psutil.Process(command.pid).children(recursive=True)]
         if others is not None:
             victims += [one.pid for one in others.all if one.poll() is None]
+            others.worker()  # as a cluster does for one that is lost
         victim = self._chance.choice(victims)
         with suppress(psutil.Error, ProcessLookupError):
             said = " ".join(psutil.Process(victim).cmdline())

@@ -19,8 +19,8 @@ import agriseg
 from agriseg.errors import OutputError, WorkerError
 from agriseg.models import PackedModel
 from agriseg.pipeline import Failed, Job, SilentWatcher, prepare, run_jobs
-from agriseg.pipeline.cluster import local_workers
 from agriseg.pipeline.job import SegmentOptions
+from agriseg.pipeline.local import local_workers
 from tests.pipeline.test_workers import NAMES, OPTIONS, bytes_of
 from tests.support import ROOT, Smooth, write_raster
 

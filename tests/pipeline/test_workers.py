@@ -28,13 +28,16 @@ import agriseg
 from agriseg.errors import BatchError, InputError, ModelError, OptionError, WorkerError
 from agriseg.models import ModelCard, build_network, save_model
 from agriseg.pipeline import cluster
-from agriseg.pipeline.cluster import local_workers
+from agriseg.pipeline.local import local_workers
 from tests.support import ROOT, Identity, Smooth, identity_card, write_raster
 
 pytestmark = pytest.mark.slow
 
 OPTIONS: dict[str, Any] = {"bands": "red", "chip": 16, "overlap": 4}
 NAMES = ("classes.tif", "confidence.tif", "segments.gpkg")
+
+THREADS = 3
+"""Of each worker; another number than a client of one core would take."""
 
 
 class Processes:
@@ -61,15 +64,17 @@ class Processes:
             "distributed.cli.dask_scheduler", "--scheduler-file", str(self.file), "--no-dashboard",
             "--host", "127.0.0.1", "--port", "0",
         )  # fmt: skip
-        until = time.monotonic() + 60
-        while not self.file.exists() and time.monotonic() < until:
+        until, self.address = time.monotonic() + 60, ""
+        while not self.address and time.monotonic() < until:
+            with contextlib.suppress(OSError, ValueError):  # not yet there, or not yet whole
+                self.address = json.loads(self.file.read_text())["address"]
             time.sleep(0.05)
-        self.address = json.loads(self.file.read_text())["address"]
 
     def _worker(self) -> subprocess.Popen[bytes]:
         return self._start(
-            "distributed.cli.dask_worker", self.address, "--nthreads", "1", "--no-dashboard",
-            "--no-nanny", "--local-directory", str(self._folder), "--death-timeout", "30",
+            "distributed.cli.dask_worker", self.address, "--nthreads", str(THREADS),
+            "--no-dashboard", "--no-nanny", "--local-directory", str(self._folder),
+            "--death-timeout", "30",
         )  # fmt: skip
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -151,7 +156,7 @@ def test_workers_give_the_same_bytes(
 
 
 def test_a_scheduler_with_workers_of_its_own_and_many_scenes(
-    scene: Path, plain: dict[str, bytes], processes: Processes, tmp_path: Path
+    scene: Path, model: Path, plain: dict[str, bytes], processes: Processes, tmp_path: Path
 ) -> None:
     others = [
         write_raster(tmp_path / f"{k}.tif", np.full((1, 5 + k, 40), k % 3, np.float32))
@@ -177,6 +182,15 @@ def test_a_scheduler_with_workers_of_its_own_and_many_scenes(
     )
     assert isinstance(again, agriseg.Run)
     assert bytes_of(tmp_path / "file") == plain
+    # How a network is computed is for workers to say, which use as many threads as they were given.
+    how: dict[str, Any] = {"model": model, "engine": "torch", **OPTIONS}
+    far = agriseg.segment(scene, tmp_path / "far", scheduler=processes.address, **how)
+    assert isinstance(far, agriseg.Run)
+    assert far.record["model"]["threads"] == THREADS
+    agriseg.segment(scene, tmp_path / "here", **how)
+    assert bytes_of(tmp_path / "far") == bytes_of(tmp_path / "here")
+    with pytest.raises(OptionError, match=r"^on a worker: --device cuda: "):
+        agriseg.segment(scene, tmp_path / "x", scheduler=processes.address, device="cuda", **how)
 
 
 def child(scene: Path, out: Path, address: str) -> subprocess.Popen[bytes]:
@@ -289,7 +303,7 @@ def test_what_makes_no_sense_is_refused(
         )
     with pytest.raises(OptionError, match="--workers 0"):
         agriseg.segment(scene, tmp_path, model=Smooth(), workers=0, **OPTIONS)
-    monkeypatch.setattr(cluster, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(cluster, "_CONNECT_S", 0.5)
     with pytest.raises(WorkerError, match=r"no scheduler answers at tcp://127.0.0.1:9"):
         agriseg.segment(scene, tmp_path, model=Smooth(), scheduler="tcp://127.0.0.1:9", **OPTIONS)
 
