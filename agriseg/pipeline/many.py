@@ -7,6 +7,7 @@ moment only, those that follow each other are sent as one. A fault ends its scen
 
 A swath keeps all cores of a worker busy. A scene of a few chips does not, so as many of these go on
 at once in a worker as it has threads; nor does putting a scene together, which goes on beside.
+Tasks of several scenes with which workers died are tried again at the end, each alone.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
 from typing import Any, Protocol
 
-from agriseg.errors import AgrisegError
+from agriseg.errors import AgrisegError, WorkerError
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import Begun, Progress, Silent, begin, end, quiet
 from agriseg.pipeline.tasks import (
@@ -39,6 +40,8 @@ _LOG = logging.getLogger(__name__)
 
 # A task costs client, scheduler and worker some 5 ms of their processors, whatever is in it.
 _WORTH_S = 0.5
+# More than all workers.
+_ALL = Fraction(10**9)
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,9 @@ class _Task:
     pixels: int
     fills: Fraction
     """What part of a worker it keeps busy."""
+    is_alone: bool = False
+    has_company: bool = False
+    """Whether tasks of other scenes were under way with it."""
 
 
 def run_jobs(
@@ -188,6 +194,7 @@ class _Queue:
         self._scenes: deque[_Scene] = deque()  # with swaths that wait
         self._finished: deque[_Scene] = deque()  # whose rows are all there
         self._under_way: dict[int, _Task] = {}
+        self._suspects: deque[_Task] = deque()
         self._numbers = count()
 
     def run(self) -> Iterator[Run | Failed]:
@@ -200,7 +207,7 @@ class _Queue:
                 if found is None:
                     break
                 yield from found
-            if not self._under_way:
+            if not self._under_way and not self._try_alone():
                 return
             yield from self._take(self._pool.next())
 
@@ -253,14 +260,31 @@ class _Queue:
                 self._scenes.popleft()
         else:
             return False
-        number = next(self._numbers)
         pixels = 0 if part is None else part.pixels
-        self._under_way[number] = _Task(scene, part, pixels, self._fills(scene, part))
+        self._send(_Task(scene, part, pixels, self._fills(scene, part)))
+        return True
+
+    def _send(self, task: _Task) -> None:
+        scene, part = task.scene, task.part
+        for other in self._under_way.values():
+            if other.scene is not scene:
+                other.has_company = task.has_company = True
+        number = next(self._numbers)
+        self._under_way[number] = task
         scene.under_way += 1
         work = finish_scene if part is None else segment_scene if scene.is_whole else predict_rows
         what = scene.begun.earlier if part is None else part.swath
         self._pool.submit(number, work, scene.sent, scene.model, what)
-        return True
+
+    def _try_alone(self) -> bool:
+        """Send a task with which workers died, now that it can do no harm, if there is one."""
+        while self._suspects:
+            task = self._suspects.popleft()
+            task.scene.under_way -= 1
+            if not task.scene.is_over:
+                self._send(replace(task, fills=_ALL, is_alone=True))
+                return True
+        return False
 
     def _fills(self, scene: _Scene, part: _Part | None) -> Fraction:
         threads = self._pool.threads
@@ -283,6 +307,11 @@ class _Queue:
         del self._under_way[told.task]
         scene.under_way -= 1
         if scene.is_over:
+            return
+        if isinstance(told.error, WorkerError) and task.has_company and not task.is_alone:
+            # Of which task they died, nobody knows: else a scene would fail that is in order.
+            self._suspects.append(task)
+            scene.under_way += 1
             return
         if told.error is not None:
             scene.is_over = True

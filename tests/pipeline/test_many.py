@@ -259,6 +259,46 @@ def test_a_scene_of_one_swath_is_one_task(rasters: list[Path], tmp_path: Path) -
     assert heard.done == heard.total == 25
 
 
+@dataclass
+class Mortal(Shuffled):
+    """Its workers die with the scene that is `deadly`, and with all that goes on beside it."""
+
+    deadly: str = ""
+
+    def next(self) -> Done | Advance:
+        names = {job.scene.name for _, job, *_ in self.sent.values()}
+        if self.deadly in names and not self.told:
+            task, (_, job, *_) = next(iter(self.sent.items()))
+            self.sent.pop(task)
+            self.log.append((job.scene.name, "died"))
+            return Done(task, error=WorkerError("the workers died"))
+        return super().next()
+
+
+def test_a_scene_that_kills_workers_takes_no_other_with_it(
+    rasters: list[Path], tmp_path: Path
+) -> None:
+    agriseg.segment(
+        rasters, tmp_path / "plain", model=Smooth(), bands="red", chip=16, overlap=4, qgis=False
+    )
+    pool, heard = Mortal(deadly="scene1"), Heard()
+    found = list(run_jobs(jobs_of(rasters, tmp_path / "pool"), pool, heard))
+    (failed,) = [one for one in found if isinstance(one, Failed)]
+    assert failed.name == "scene1"
+    plain = bytes_of(tmp_path / "plain")
+    assert bytes_of(tmp_path / "pool") == {
+        name: data for name, data in plain.items() if "scene1" not in name
+    }
+    assert {name for name, what in pool.log if what == "died"} > {"scene1"}
+
+
+def test_a_scene_that_was_alone_is_not_tried_again(rasters: list[Path], tmp_path: Path) -> None:
+    pool = Mortal(deadly="scene0")
+    (failed,) = run_jobs(jobs_of(rasters[:1], tmp_path), pool, Heard())
+    assert isinstance(failed, Failed)
+    assert pool.log.count(("scene0", "died")) <= 2 * pool.workers
+
+
 def test_a_pool_that_is_gone_ends_all(rasters: list[Path], tmp_path: Path) -> None:
     class Gone(Shuffled):
         def next(self) -> Done | Advance:
