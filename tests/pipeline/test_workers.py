@@ -56,7 +56,7 @@ class Processes:
             self._begin()
         self.workers = [one for one in self.workers if one.poll() is None]
         while len(self.workers) < 2:
-            self.workers.append(self._worker())
+            self.worker()
 
     def _begin(self) -> None:
         self.file.unlink(missing_ok=True)
@@ -70,12 +70,14 @@ class Processes:
                 self.address = json.loads(self.file.read_text())["address"]
             time.sleep(0.05)
 
-    def _worker(self) -> subprocess.Popen[bytes]:
-        return self._start(
+    def worker(self) -> None:
+        """Start one more."""
+        process = self._start(
             "distributed.cli.dask_worker", self.address, "--nthreads", str(THREADS),
             "--no-dashboard", "--no-nanny", "--local-directory", str(self._folder),
             "--death-timeout", "30",
         )  # fmt: skip
+        self.workers.append(process)
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
