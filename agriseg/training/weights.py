@@ -97,12 +97,13 @@ def start_weights(
     known = base_card(init, base)
     path = init_file(init, base)
     if known is not None:
+        weights = read_weights(path or init, known)
+        if keep == 1:
+            return _from_model(network, card, known, weights)
         fresh = {name: value.clone() for name, value in network.state_dict().items()}
-        said = _from_model(network, card, known, read_weights(path or init, known))
-        if keep < 1:
-            mix_with(network, fresh, keep)
-            said += f"; {keep:.0%} of them are kept, beside fresh ones"
-        return said
+        said = _from_model(network, card, known, weights)
+        mix_with(network, fresh, keep)
+        return f"{said}; {keep:.0%} of them are kept, beside fresh ones"
     if keep < 1:
         raise OptionError(
             f"keep is {keep:g}, but init: {init} is an encoder's weights; it says how much stays "
