@@ -6,7 +6,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from agriseg.errors import InputError, ReadError, RemoteReadError, redacted
 from agriseg.geobox import Window
-from agriseg.raster import remote
+from agriseg.raster import remote, virtual
 
 __all__ = [
     "OPEN_FAULTS",
@@ -81,6 +81,9 @@ def open_raster(path: str, *, fresh: bool = False) -> Iterator[Any]:
     dataset = _opened(path, fresh=fresh)
     try:
         yield dataset
+    except READ_FAULTS:
+        virtual.forget_parts(dataset)
+        raise
     finally:
         dataset.close()
 
@@ -279,17 +282,24 @@ class RasterFile:
             try:
                 return read(self.dataset)
             except READ_FAULTS:
+                virtual.forget_parts(self.dataset)
                 self._is_stale = self._has_failed = True
                 raise
 
-    def _settings(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
         if not self._is_remote:
-            return nullcontext()
+            yield
+            return
         # The parts of a virtual raster are opened as they are read.
         is_virtual = self.dataset.driver == "VRT"
-        return remote.remote_settings(
-            beside=None if is_virtual else False, fresh=is_virtual and self._has_failed
-        )
+        beside, fresh = None if is_virtual else False, is_virtual and self._has_failed
+        with ExitStack() as stack:
+            if is_virtual or self._has_failed:
+                # Else GDAL decodes in threads, whose faults it may forget: their blocks stay zero.
+                stack.enter_context(rasterio.Env(GDAL_NUM_THREADS="1"))
+            stack.enter_context(remote.remote_settings(beside=beside, fresh=fresh))
+            yield
 
     def _reopen(self, part: object) -> None:
         self.dataset.close()

@@ -349,27 +349,45 @@ def test_masks_beside_a_file_are_found(server: FileServer, root: Path) -> None:
     np.testing.assert_array_equal(far.valid, local.valid)
 
 
-def test_a_local_mosaic_of_remote_files(server: FileServer, root: Path, tmp_path: Path) -> None:
-    with rasterio.open(root / "scene.tif") as dataset:
-        box = dataset.transform.to_gdal()
-    bands = "".join(
-        f'<VRTRasterBand dataType="UInt16" band="{k}"><Description>{name}</Description>'
-        f"<SimpleSource><SourceFilename>/vsicurl/{server.files}/scene.tif</SourceFilename>"
-        f'<SourceBand>{k}</SourceBand><SrcRect xOff="0" yOff="0" xSize="300" ySize="260"/>'
-        f'<DstRect xOff="0" yOff="0" xSize="300" ySize="260"/></SimpleSource></VRTRasterBand>'
-        for k, name in enumerate(BANDS, 1)
-    )
-    text = f"<GeoTransform>{','.join(map(str, box))}</GeoTransform>{bands}"
-    path = tmp_path / "mosaic.vrt"
-    path.write_text(f'<VRTDataset rasterXSize="300" rasterYSize="260">{text}</VRTDataset>')
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_local_mosaic_of_remote_files(
+    server: FileServer, root: Path, tmp_path: Path, threads: str
+) -> None:
+    shutil.copy(root / "scene.tif", server.folder / "other.tif")
+    west, east = f"/vsicurl/{server.files}/scene.tif", f"/vsicurl/{server.files}/other.tif"
+    path = mosaic(tmp_path / "mosaic.vrt", {west: (0, 100), east: (100, 200)})
     scene = open_scene(path, scale=1e-4)
     prints = fingerprint(str(path))
     assert "version" in prints[-1]
-    server.behave("cut", chance=3, only="GET")
-    pixels = scene.read(Window(3, 5, 200, 200))
+    # As long as one is open, GDAL remembers of the parts of all others which did not open.
+    another = mosaic(tmp_path / "another.vrt", {str(root / "scene.tif"): (0, 300)})
+    with rasterio.open(another) as dataset:
+        dataset.read(1)
+        server.behave("cut", chance=4, only="GET")
+        with rasterio.Env(GDAL_NUM_THREADS=threads):
+            pixels = scene.read(Window(3, 5, 200, 200))
     np.testing.assert_array_equal(
         pixels.data, (field()[:, 5:205, 3:203] * np.float32(1e-4)).astype(np.float32)
     )
+
+
+def mosaic(path: Path, parts: dict[str, tuple[int, int]]) -> Path:
+    """A virtual raster on the grid of the scene; of each part so many columns from one on."""
+    bands = ""
+    for index, name in enumerate(BANDS, 1):
+        bands += (
+            f'<VRTRasterBand dataType="UInt16" band="{index}"><Description>{name}</Description>'
+        )
+        for part, (col, width) in parts.items():
+            rect = f'xOff="{col}" yOff="0" xSize="{width}" ySize="260"'
+            bands += (
+                f"<SimpleSource><SourceFilename>{part}</SourceFilename>"
+                f"<SourceBand>{index}</SourceBand><SrcRect {rect}/><DstRect {rect}/></SimpleSource>"
+            )
+        bands += "</VRTRasterBand>"
+    box = "<GeoTransform>500000,0.1,0,5700000,0,-0.1</GeoTransform>"
+    path.write_text(f'<VRTDataset rasterXSize="300" rasterYSize="260">{box}{bands}</VRTDataset>')
+    return path
 
 
 def test_settings_are_for_remote_files_alone_and_the_user_wins(
