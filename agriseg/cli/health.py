@@ -52,7 +52,7 @@ def health(
         str | None, opt.index_list(" The first is the vigour; 'none' for none.")
     ] = None,
     param: opt.Param = None,
-    pixels: opt.Pixels = "crop",
+    pixels: opt.Pixels = None,
     scene: Annotated[
         str | None,
         opt.value(
@@ -75,10 +75,10 @@ def health(
 ) -> None:
     """Say how each field of a run is: cover, shade, and how vigorous and even its crop is.
 
-    An index is looked at in the pixels of crop only; pixels on the edge of a field count by the
-    share inside. The table goes to RUN/fields.gpkg, zones of vigour in the fields to
-    RUN/zones.gpkg. What an index tells is vigour: the same value means another thing for each crop
-    and growth stage.
+    An index is looked at in the pixels of crop only, or in all where they are larger than plants;
+    pixels on the edge of a field count by the share inside. The table goes to RUN/fields.gpkg,
+    zones of vigour in the fields to RUN/zones.gpkg. What an index tells is vigour: the same value
+    means another thing for each crop and growth stage.
 
     Examples:
 

@@ -217,11 +217,12 @@ Uncalibrated = Annotated[
     ),
 ]
 Pixels = Annotated[
-    str,
+    str | None,
     value(
         "--pixels",
         "NAME",
-        "Whose index counts: crop, plants (weeds too), or all (soil too).",
+        "Whose index counts: crop, plants (weeds too), or all (soil too). Default: crop, or "
+        "all where pixels are larger than 1 m.",
         INDICES,
         among("crop", "plants", "all"),
     ),

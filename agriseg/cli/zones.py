@@ -41,7 +41,7 @@ def zones(
         ),
     ] = None,
     param: opt.Param = None,
-    pixels: opt.Pixels = "crop",
+    pixels: opt.Pixels = None,
     uncalibrated: opt.Uncalibrated = False,
     count: opt.ZoneCount = 4,
     method: Annotated[

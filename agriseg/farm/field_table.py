@@ -34,7 +34,7 @@ INDEX_COLUMNS: Mapping[str, str] = {
 """Columns of an index, after its name and `_`, with the `Summary` attribute behind each."""
 
 _STRESS = ("stressed_percent", "stressed_ha")
-_LAST = ("vigour_percent", "uniformity_percent", *FACT_COLUMNS, "note")
+_LAST = ("vigour_percent", "uniformity_percent", "index_pixels", *FACT_COLUMNS, "note")
 _FIRST = ("field_id", "name")
 _OWN = ("area_ha", "row_direction_deg", "row_spacing_m", "row_strength")
 
@@ -75,7 +75,8 @@ def field_table(
     INDEX_mean, _median, _std, _p10, _p90, _cv_percent, and _valid_percent (the share of the pixels
     looked at that have a value); of the first index vigour_percent (its median in percent of that
     of the fields together, by area) and uniformity_percent (the mean of the lowest quarter in
-    percent of the mean); facts about the scene; note (words on what is missing).
+    percent of the mean), and index_pixels (those looked at: crop, plants or all); facts about the
+    scene; note (words on what is missing).
 
     Args:
         fields: With field_id, name, area_ha, and columns of the user.
@@ -83,7 +84,7 @@ def field_table(
         names: Of the classes.
         indices: Names of those that were counted.
         about: Facts about the scene; where the user's own column has the name, that one stays.
-        pixels: Where the indices were looked at, for the notes.
+        pixels: Where the indices were looked at.
     """
     columns: dict[str, Any] = {"valid_percent": _percent(counts.valid, counts.area)}
     for value, column in class_columns(names).items():
@@ -98,6 +99,7 @@ def field_table(
         areas = fields["area_ha"].to_numpy(np.float64)
         columns["vigour_percent"] = _vigour(medians, areas)
         columns["uniformity_percent"] = np.array([one.uniformity_percent for one in first])
+        columns["index_pixels"] = [pixels] * len(fields)
     columns["note"] = _notes(counts, indices, pixels)
     facts = {key: str(value) for key, value in (about or {}).items() if key in FACT_COLUMNS}
     geometry = fields.geometry.name
@@ -125,7 +127,7 @@ def _of_earlier(names: Sequence[str]) -> set[str]:
     found = {stem + end for stem in stems if {stem + e for e in ends} <= {*names} for end in ends}
     found |= {name for name in names if name.startswith("cover_") and name.endswith("_percent")}
     given = {f"{name}_given" for name in _OWN}
-    return found | given | {"vigour_percent", "uniformity_percent", *_STRESS}
+    return found | given | {"vigour_percent", "uniformity_percent", "index_pixels", *_STRESS}
 
 
 def _percent(part: Floats, whole: Floats) -> Floats:

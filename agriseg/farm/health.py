@@ -13,7 +13,7 @@ from agriseg.farm.field_files import check_field_file, write_fields
 from agriseg.farm.map_health import FieldMap, FieldOptions, FieldTables, map_health
 from agriseg.farm.run_fields import ZONES_LAYER
 from agriseg.farm.scene_of import grid_of, scene_of
-from agriseg.fields.numbers.statistics import PixelChoice
+from agriseg.fields.pixels import PixelChoice
 from agriseg.raster import Scene
 from agriseg.runs import Run, read_run
 
@@ -32,7 +32,7 @@ def field_health(
     indices: Sequence[str] | str | None = None,
     params: Mapping[str, float] | None = None,
     scene: Scene | Path_ | None = None,
-    pixels: PixelChoice = "crop",
+    pixels: PixelChoice | None = None,
     id_col: str | None = None,
     name_col: str | None = None,
     inset_m: float = 0.0,
@@ -63,7 +63,7 @@ def field_health(
             or what the bands allow. () for none: then the scene is not needed.
         params: Constants of their formulas that shall have another value, such as {"L": 0.25}.
         scene: Where the scene is now, if it was moved: file, folder, or the open scene.
-        pixels: Where to look at the indices: pixels of "crop", of "plants" (weeds too), or "all".
+        pixels: Of "crop", "plants" (weeds too), or "all"; None: crop, or all beyond 1 m a pixel.
         id_col, name_col: Columns of `fields` that tell them apart, and name them.
         inset_m: Leave out so many metres along the edge of each field.
         rows: Measure the rows of the given `fields` too, which takes longer than all else.

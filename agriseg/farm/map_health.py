@@ -12,7 +12,8 @@ from agriseg.errors import OptionError
 from agriseg.farm.field_table import field_table
 from agriseg.fields.kinds import kinds_of
 from agriseg.fields.numbers.planes import Layers
-from agriseg.fields.numbers.statistics import PixelChoice, count_fields, counted_values
+from agriseg.fields.numbers.statistics import count_fields
+from agriseg.fields.pixels import PixelChoice, choose_pixels
 from agriseg.raster import Scene
 from agriseg.vector import open_classes
 
@@ -54,7 +55,8 @@ class FieldOptions:
         indices: The first is the vigour; None: what the bands allow.
         params: Constants of their formulas that shall have another value.
         rows: Measure the rows of `parcels` too; those that are found have them anyway.
-        pixels: Where to look at the indices: "crop", "plants" or "all".
+        pixels: Where to look at the indices: "crop", "plants" or "all"; None: those of crop, or all
+            where pixels are larger than plants.
         zones: Zones of vigour a field, at most; 0: none are made.
         most_zoned: Of more fields none are divided; None: all are.
         smooth_m: Width of their smoothing; None: from field, rows and pixels.
@@ -68,7 +70,7 @@ class FieldOptions:
     indices: Sequence[str] | str | None = None
     params: Mapping[str, float] = field(default_factory=dict)
     rows: bool = False
-    pixels: PixelChoice = "crop"
+    pixels: PixelChoice | None = None
     zones: int = 4
     most_zoned: int | None = None
     smooth_m: float | None = None
@@ -103,9 +105,9 @@ def map_health(of: FieldMap, options: FieldOptions) -> FieldTables:
     from agriseg.fields.find import find_fields
 
     kinds = kinds_of(of.names, crop=options.crop, weed=options.weed, ground=options.ground)
-    counted_values(options.pixels, kinds)
-    chosen, notes = _indices(options, of.scene)
     raster = open_classes(of.classes, names=of.names)
+    pixels = choose_pixels(options.pixels, raster.geobox)
+    chosen, notes = _indices(options, of.scene)
     layers = Layers(raster, of.scene, chosen, dict(options.params))
     found = find_fields(
         of.classes,
@@ -119,7 +121,7 @@ def map_health(of: FieldMap, options: FieldOptions) -> FieldTables:
         ground=options.ground,
     )
     outlines = found.frame.geometry.to_numpy()
-    counts = count_fields(outlines, layers, kinds=kinds, pixels=options.pixels)
+    counts = count_fields(outlines, layers, kinds=kinds, pixels=pixels)
     names = [index.name for index in chosen]
     table = field_table(
         found.frame,
@@ -127,8 +129,13 @@ def map_health(of: FieldMap, options: FieldOptions) -> FieldTables:
         names=raster.names,
         indices=names,
         about=of.about,
-        pixels=options.pixels,
+        pixels=pixels,
     )
+    if names and options.pixels is None and pixels == "all":
+        notes.append(
+            f"pixels of {raster.geobox.mean_gsd_m:.3g} m hold plants and soil: the "
+            "indices are those of all pixels of a field (--pixels crop: of crop only)"
+        )
     zones = None
     if options.most_zoned is not None and len(table) > options.most_zoned:
         notes.append(f"{len(table):,} fields are not divided into zones; agriseg health does it")

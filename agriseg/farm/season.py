@@ -299,6 +299,13 @@ def _joined(parts: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
     return table.loc[sorted(keep)].reset_index(drop=True), notes
 
 
+def _pixels_of(frame: gpd.GeoDataFrame) -> str:
+    """Where indices were looked at; tables from before that was said knew crop only."""
+    if "index_pixels" not in frame or not len(frame):
+        return "crop"
+    return str(frame["index_pixels"].iloc[0])
+
+
 def _number(value: Any) -> float:
     try:
         number = float(value)
@@ -315,11 +322,13 @@ def _apart(found: Sequence[_Dated]) -> list[str]:
         "classes": [", ".join(c["name"] for c in r["model"]["card"]["legend"]) for r in records],
         "levels of radiometry": [r["scene"]["radiometry"]["level"] for r in records],
         "models": [r["model"]["name"] for r in records],
+        "pixels looked at": [_pixels_of(one.frame) for one in found],
     }
     ends = {
         "classes": "columns of a class are empty where a run has no such class",
         "levels of radiometry": "indices compare within one level only, covers all over",
         "models": "a change between them may be one of the model",
+        "pixels looked at": "indices compare where they are the same: agriseg health RUN --pixels",
     }
     for what, values in facts.items():
         by_value: dict[str, list[str]] = {}

@@ -89,7 +89,7 @@ def test_the_columns_are_these(farm: Make) -> None:
         *("shadow_percent", "confidence"),
         *("ndvi_mean", "ndvi_median", "ndvi_std", "ndvi_p10", "ndvi_p90", "ndvi_cv_percent"),
         *("ndvi_valid_percent", "vigour_percent", "uniformity_percent"),
-        *("stressed_ha", "stressed_percent", "date", "note", "geometry"),
+        *("stressed_ha", "stressed_percent", "index_pixels", "date", "note", "geometry"),
     ]
     assert not (made.run.path / "fields.gpkg").exists()
 
@@ -120,6 +120,25 @@ def test_areas_are_those_on_the_ground(farm: Make, crs: int, transform: Affine) 
     assert table["cover_weed_percent"][0] == pytest.approx(100 * (red == 2).mean(), abs=0.01)
     back = gpd.read_file(made.run.path / "fields.gpkg", layer="fields")
     assert back["ndvi_median"].tolist() == table["ndvi_median"].tolist()
+
+
+def test_pixels_larger_than_plants_count_all(farm: Make) -> None:
+    made = farm(transform=Affine(10, 0, 500_000, 0, -10, 5_700_000))
+    parcels = made.parcels(*RECTS)
+    table = field_health(made.run, parcels)
+    first = table.iloc[0]
+    assert first["index_pixels"] == "all"
+    assert first["ndvi_mean"] == pytest.approx(ndvi_of(made)[3:30, 2:20].mean(), abs=1e-6)
+    assert any("pixels of 10 m hold plants and soil" in note for note in table.attrs["notes"])
+    zones = gpd.read_file(made.run.path / "zones.gpkg", layer="zones")
+    assert zones["crop_percent"].min() == pytest.approx(100)
+    asked = field_health(made.run, parcels, pixels="crop")
+    crop = made.data[1, 3:30, 2:20] == 1
+    assert asked.iloc[0]["index_pixels"] == "crop"
+    assert asked.iloc[0]["ndvi_mean"] == pytest.approx(
+        ndvi_of(made)[3:30, 2:20][crop].mean(), abs=1e-6
+    )
+    assert not any("hold plants and soil" in note for note in asked.attrs["notes"])
 
 
 def test_parcels_of_another_crs_from_a_file(farm: Make, tmp_path: Path) -> None:

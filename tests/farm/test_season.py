@@ -157,7 +157,7 @@ def test_other_legends_and_levels_are_told(tmp_path: Path) -> None:
     may = make_run(tmp_path, "may", CLASSES, date="2026-05-14")
     legend = Legend.of(("soil", "#c8a882"), ("green stuff", "#1b6e2b"), ("x", "#ffffff"))
     june = make_run(tmp_path, "june", CLASSES, date="2026-06-14", legend=legend, scale=None)
-    write_fields(may, [LEFT], cover_crop_percent=[40.0], ndvi_mean=[0.4])
+    write_fields(may, [LEFT], cover_crop_percent=[40.0], ndvi_mean=[0.4], index_pixels=["all"])
     write_fields(june, [LEFT], cover_green_stuff_percent=[60.0])
     found = make_season([may, june])
     assert found.table.cover_crop_percent.isna().tolist() == [False, True]
@@ -166,6 +166,7 @@ def test_other_legends_and_levels_are_told(tmp_path: Path) -> None:
     text = " ".join(found.notes)
     assert "different classes: soil, crop, weed (may); soil, green stuff, x (june)" in text
     assert "different levels of radiometry: reflectance (may); DN (june)" in text
+    assert "different pixels looked at: all (may); crop (june)" in text
 
 
 def test_dates_from_the_user_the_fields_and_the_run(tmp_path: Path) -> None:

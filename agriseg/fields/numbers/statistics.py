@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from agriseg.errors import OptionError
 from agriseg.fields.kinds import Kinds, kinds_of
 from agriseg.fields.numbers.coverage import Covered, bands_of_rows, covered, in_pixels
 from agriseg.fields.numbers.planes import Layers, Planes, read_planes
 from agriseg.fields.numbers.shade import BINS, brightness_bins, shadow_percent
 from agriseg.fields.numbers.weighted import Summary, Values
+from agriseg.fields.pixels import PixelChoice
 from agriseg.legend import NODATA
 
 if TYPE_CHECKING:
     from agriseg.geobox import Window
 
-__all__ = ["PIXELS", "FieldCounts", "PixelChoice", "count_fields", "counted_values"]
+__all__ = ["FieldCounts", "count_fields", "counted_values"]
 
 Floats = NDArray[np.float64]
-PixelChoice = Literal["crop", "plants", "all"]
-PIXELS: tuple[PixelChoice, ...] = ("crop", "plants", "all")
-"""Which pixels an index is looked at in: those of crops, of crops and weeds, or all."""
 
 # So many values of fields that are not yet complete are kept as they are, 4 bytes each; beyond, the
 # largest field's are rounded (`Values.compact`).
@@ -71,14 +68,8 @@ class FieldCounts:
         return found
 
 
-def counted_values(pixels: str, kinds: Kinds) -> frozenset[int]:
-    """The class values in which indices are looked at.
-
-    Raises:
-        OptionError: `pixels` is none of `PIXELS`.
-    """
-    if pixels not in PIXELS:
-        raise OptionError(f"--pixels {pixels}: possible are {', '.join(PIXELS)}")
+def counted_values(pixels: PixelChoice, kinds: Kinds) -> frozenset[int]:
+    """The class values in which indices are looked at."""
     if pixels == "all":
         return kinds.plants | kinds.ground
     return kinds.crop if pixels == "crop" else kinds.plants
@@ -104,7 +95,6 @@ def count_fields(
         pixels: Where to look at the indices.
 
     Raises:
-        OptionError: `pixels` is none of `PIXELS`.
         ReadError: Pixels cannot be read; the message names file and window.
     """
     box = layers.classes.geobox

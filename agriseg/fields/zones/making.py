@@ -16,6 +16,7 @@ from agriseg.errors import InputError, OptionError
 from agriseg.fields.given import GivenField, fields_on
 from agriseg.fields.kinds import kinds_of
 from agriseg.fields.output import frame_of
+from agriseg.fields.pixels import PIXELS, PixelChoice, choose_pixels
 from agriseg.fields.zones.breaks import natural_breaks, quantile_breaks, weighted_quantiles
 from agriseg.fields.zones.shapes import zone_tiles
 from agriseg.fields.zones.table import no_zones, zone_rows
@@ -45,7 +46,6 @@ Path_ = str | os.PathLike[str]
 Breaks = Callable[[NDArray[np.float64], NDArray[np.float64], int], NDArray[np.float64]]
 
 METHODS: Mapping[str, Breaks] = {"natural": natural_breaks, "quantiles": quantile_breaks}
-PIXELS = ("crop", "plants", "all")
 
 # The default smoothing: so many parts of a field's side, at most so many metres, and at least so
 # many metres, which a machine can keep to, row spacings, and pixels.
@@ -66,7 +66,8 @@ class ZoneOptions:
         method: "natural": breaks where values differ most; "quantiles": zones of equal area.
         smooth_m: Width of the smoothing in metres; None: from field, rows and pixels.
         min_zone_m2: No part of a zone is smaller; None: four squares of `smooth_m`.
-        pixels: Whose index counts: "crop", "plants" (crop and weeds), or "all", soil too.
+        pixels: Whose index counts: "crop", "plants" (crop and weeds), or "all", soil too; None:
+            that of crop, or all where pixels are larger than plants.
         crop, weed, ground: Names of classes that are crop, weeds, or bare, where their names do not
             tell.
         params: Constants of the index's formula that shall have another value.
@@ -78,7 +79,7 @@ class ZoneOptions:
     method: str = "natural"
     smooth_m: float | None = None
     min_zone_m2: float | None = None
-    pixels: str = "crop"
+    pixels: str | None = None
     crop: tuple[str, ...] = ()
     weed: tuple[str, ...] = ()
     ground: tuple[str, ...] = ()
@@ -92,7 +93,7 @@ class ZoneOptions:
             ("method", self.method, tuple(METHODS)),
             ("pixels", self.pixels, PIXELS),
         ):
-            if given not in known:
+            if given is not None and given not in known:
                 raise OptionError(f"--{option} {given}: possible are {', '.join(known)}")
         for option, value in (("smooth-m", self.smooth_m), ("min-zone-m2", self.min_zone_m2)):
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -109,7 +110,7 @@ def make_zones(
     method: str = "natural",
     smooth_m: float | None = None,
     min_zone_m2: float | None = None,
-    pixels: str = "crop",
+    pixels: PixelChoice | None = None,
     names: Mapping[int, str] | None = None,
 ) -> gpd.GeoDataFrame:
     """Divide each field into zones of vigour, from an index of its crop.
@@ -133,7 +134,8 @@ def make_zones(
             spacings and two pixels. 0: none.
         min_zone_m2: Parts of zones that are smaller go to a neighbour. By default four squares of
             `smooth_m`.
-        pixels: Whose index counts: "crop", "plants" (crop and weeds), or "all" of the ground.
+        pixels: Whose index counts: "crop", "plants" (crop and weeds), or "all" of the ground; by
+            default that of crop, or all where pixels are larger than a metre.
         names: Names of the raster's classes, before those in the file.
 
     Returns:
@@ -169,13 +171,15 @@ class ZoneBasis:
         scene: The scene, on the grid of its classes.
         raster: The classes.
         index: What tells vigour.
-        kinds: Classes whose pixels count; None: all.
+        pixels: Whose index counts.
+        kinds: The classes of these pixels; None: all.
         options: How.
     """
 
     scene: Scene
     raster: ClassRaster
     index: Index
+    pixels: PixelChoice
     kinds: tuple[int, ...] | None
     options: ZoneOptions
 
@@ -199,7 +203,9 @@ def zone_basis(scene: Scene, raster: ClassRaster, options: ZoneOptions) -> ZoneB
     index = replace(index, constants=tuple(constants_of(index, options.params).items()))
     # Zones are within a scene: values that are comparable there only will do.
     fits_units(index, scene, uncalibrated=options.uncalibrated)
-    return ZoneBasis(_on_grid(scene, raster), raster, index, _kinds(raster, options), options)
+    pixels = choose_pixels(options.pixels, raster.geobox)
+    kinds = _kinds(raster, pixels, options)
+    return ZoneBasis(_on_grid(scene, raster), raster, index, pixels, kinds, options)
 
 
 def zone_batches(basis: ZoneBasis, fields: Sequence[GivenField]) -> Iterator[PolygonBatch]:
@@ -216,9 +222,11 @@ def zone_batches(basis: ZoneBasis, fields: Sequence[GivenField]) -> Iterator[Pol
             yield _of_field(basis, pixels, classes, field)
 
 
-def _kinds(raster: ClassRaster, options: ZoneOptions) -> tuple[int, ...] | None:
+def _kinds(
+    raster: ClassRaster, pixels: PixelChoice, options: ZoneOptions
+) -> tuple[int, ...] | None:
     """Classes whose pixels count; None: all."""
-    if options.pixels == "all":
+    if pixels == "all":
         return None
     if not raster.names:
         raise OptionError(
@@ -226,7 +234,7 @@ def _kinds(raster: ClassRaster, options: ZoneOptions) -> tuple[int, ...] | None:
             "--names 0=soil,1=crop,2=weed with its own numbers, or --pixels all"
         )
     kinds = kinds_of(raster.names, crop=options.crop, weed=options.weed, ground=options.ground)
-    found = kinds.crop if options.pixels == "crop" else kinds.plants
+    found = kinds.crop if pixels == "crop" else kinds.plants
     if not found:
         there = ", ".join(raster.names[value] for value in sorted(raster.names))
         raise OptionError(
@@ -266,7 +274,7 @@ def _of_field(
     vigour = read_vigour(pixels, classes, field, index, grid, basis.kinds)
     if not vigour.usable.any():
         return no_zones(field, index, box, "no data")
-    what = {"crop": "crop", "plants": "plants", "all": "index"}[options.pixels]
+    what = {"crop": "crop", "plants": "plants", "all": "index"}[basis.pixels]
     if not vigour.counts.any():
         return no_zones(field, index, box, f"no {what}", smooth_m, cover=0.0)
     values, enough = smoothed(vigour, grid, smooth_m)

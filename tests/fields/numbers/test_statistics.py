@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agriseg.errors import InputError, OptionError
-from agriseg.fields.kinds import kinds_of
+from agriseg.errors import InputError
 from agriseg.fields.numbers import coverage, statistics
 from agriseg.fields.numbers.planes import Layers, light_keys
-from agriseg.fields.numbers.statistics import FieldCounts, count_fields, counted_values
+from agriseg.fields.numbers.statistics import FieldCounts, count_fields
 from agriseg.geobox import GeoBox
 from agriseg.indices import find_index
 from agriseg.raster import open_scene
@@ -275,9 +274,7 @@ def test_shade_is_told_from_dark_things(tmp_path: Path) -> None:
     assert light_keys(scene) == ROLES
 
 
-def test_options_and_maps_that_make_no_sense(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="--pixels weed: possible are crop, plants, all"):
-        counted_values("weed", kinds_of(NAMES))
+def test_maps_that_make_no_sense(tmp_path: Path) -> None:
     wide = write_raster(tmp_path / "wide.tif", np.ones((1, 3, 4), np.int32))
     with pytest.raises(InputError, match=r"wide\.tif holds int32"):
         Layers(open_classes(wide))
