@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from affine import Affine
@@ -179,7 +179,7 @@ class GeoBox:
         col, row = self.width / 2, self.height / 2
         centre, right, down = (col, row), (col + 1, row), (col, row + 1)
         lons, lats = self._lonlat([t @ p for p in (centre, right, down)])
-        geod = _geod(self.crs)
+        geod = _geod(self.crs.to_wkt())
         distances = [geod.inv(lons[0], lats[0], lons[k], lats[k])[2] for k in (1, 2)]
         x, y = float(distances[0]), float(distances[1])
         return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
@@ -204,7 +204,7 @@ class GeoBox:
         ring = [(w * s, 0.0) for s in steps] + [(w, h * s) for s in steps]
         ring += [(w * (1 - s), h) for s in steps] + [(0.0, h * (1 - s)) for s in steps]
         lons, lats = self._lonlat([self.transform @ p for p in ring])
-        area = abs(float(_geod(self.crs).polygon_area_perimeter(lons, lats)[0]))
+        area = abs(float(_geod(self.crs.to_wkt()).polygon_area_perimeter(lons, lats)[0]))
         return area if 0 < area < math.inf else None
 
     def at_gsd(self, gsd_m: float) -> GeoBox:
@@ -252,7 +252,7 @@ class GeoBox:
         w, h = self.width, self.height
         places = [self.transform @ p for p in ((w / 2, h / 2), (0, 0), (w, 0), (0, h), (w, h))]
         try:
-            geod = _geod(crs)
+            geod = _geod(crs.to_wkt())
             for x, y in places:
                 lons, lats = self._lonlat([(x, y), (x + step, y), (x, y + step)])
                 on_ground = [geod.inv(lons[0], lats[0], lons[k], lats[k])[2] for k in (1, 2)]
@@ -266,21 +266,29 @@ class GeoBox:
     def _lonlat(self, points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
         assert self.crs is not None
         xs, ys = zip(*points, strict=True)
-        import pyproj
-
-        source = pyproj.CRS.from_wkt(self.crs.to_wkt())
-        if not self.crs.is_geographic:
-            assert source.geodetic_crs is not None
-            to = pyproj.Transformer.from_crs(source, source.geodetic_crs, always_xy=True)
+        to, degree = _globe(self.crs.to_wkt())
+        if to is not None:
             xs, ys = to.transform(xs, ys)
-            source = source.geodetic_crs
-        # Some systems count in grads.
-        degree = math.degrees(source.axis_info[0].unit_conversion_factor)
         return [x * degree for x in xs], [y * degree for y in ys]
 
 
-def _geod(crs: CRS) -> pyproj.Geod:
+# A field is a grid of its own, and a map has thousands of them in one CRS.
+@lru_cache(maxsize=16)
+def _globe(wkt: str) -> tuple[pyproj.Transformer | None, float]:
+    """What brings a projected CRS to longitudes and latitudes; and degrees in a unit of these."""
     import pyproj
 
-    geod = pyproj.CRS.from_wkt(crs.to_wkt()).get_geod()
-    return geod or pyproj.Geod(ellps="WGS84")
+    source, to = pyproj.CRS.from_wkt(wkt), None
+    if not source.is_geographic:
+        assert source.geodetic_crs is not None
+        to = pyproj.Transformer.from_crs(source, source.geodetic_crs, always_xy=True)
+        source = source.geodetic_crs
+    # Some systems count in grads.
+    return to, math.degrees(source.axis_info[0].unit_conversion_factor)
+
+
+@lru_cache(maxsize=16)
+def _geod(wkt: str) -> pyproj.Geod:
+    import pyproj
+
+    return pyproj.CRS.from_wkt(wkt).get_geod() or pyproj.Geod(ellps="WGS84")
