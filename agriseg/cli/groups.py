@@ -63,7 +63,8 @@ class Reading:
         opt.value(
             "--mask",
             "FILE:VALUES",
-            "Class raster and the values to hide, as SCL.tif:0,1,3,8,9,10,11. Repeatable.",
+            "Class raster and the values to hide, as SCL.tif:0,1,3,8,9,10,11; or clouds.tif:2:1,2, "
+            "of its second band. Repeatable.",
             opt.READING,
         ),
     ] = None

@@ -43,11 +43,13 @@ class ClassMask:
         path: The class raster; its grid may be coarser than the scene's.
         values: Classes to hide.
         grow_m: Hide everything within this many metres of them too.
+        band: Which band holds the classes; None: the only one.
     """
 
     path: str
     values: frozenset[int]
     grow_m: float = 0.0
+    band: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.grow_m) and self.grow_m >= 0):
@@ -99,12 +101,16 @@ def area_points(wkb: bytes) -> list[tuple[float, float]]:
 
 
 def parse_class_mask(text: str, grow_m: float = 0.0) -> ClassMask:
-    """Read `SCL.tif:0,1,3,8` as a class mask.
+    """Read `SCL.tif:0,1,3,8`, or `clouds.tif:2:1,2` for the second band, as a class mask.
 
     Raises:
-        OptionError: It is not a path, a colon, and whole numbers.
+        OptionError: It is not a path, perhaps a band, and whole numbers, with colons between.
     """
     path, colon, values = text.rpartition(":")
+    rest, mark, number = path.rpartition(":")
+    band = None
+    if mark and rest and number.isdecimal():
+        path, band = rest, int(number)
     try:
         numbers = frozenset(int(value) for value in values.split(","))
     except ValueError:
@@ -112,9 +118,9 @@ def parse_class_mask(text: str, grow_m: float = 0.0) -> ClassMask:
     if not colon or not path or not numbers:
         raise OptionError(
             f"--mask {text!r}: expected a class raster and the values to hide, such as "
-            "SCL.tif:0,1,3,8,9,10,11"
+            "SCL.tif:0,1,3,8,9,10,11, or clouds.tif:2:1,2 for its second band"
         )
-    return ClassMask(path, numbers, grow_m)
+    return ClassMask(path, numbers, grow_m, band)
 
 
 def read_area(path: str | os.PathLike[str], crs: CRS | None) -> AreaMask:

@@ -379,10 +379,26 @@ def _common_grid(sources: Sequence[Source]) -> GeoBox:
 
 def _check_class_mask(mask: ClassMask, box: GeoBox) -> None:
     """Refuse a mask that could hide nothing, before hours are spent without it."""
-    size = inspect(mask.path, fresh=True).geobox
+    source = inspect(mask.path, fresh=True)
+    _check_mask_band(mask, len(source.dtypes))
+    size = source.geobox
     cols, rows = mask_axes(mask, size, box)
     if not (cols.meets(box.width, size.width) and rows.meets(box.height, size.height)):
         raise InputError(
             f"--mask {mask.path} does not meet the scene on the ground; give the mask of the same "
             "place"
+        )
+
+
+def _check_mask_band(mask: ClassMask, bands: int) -> None:
+    """Refuse a band that is not there, and to guess one of several."""
+    if mask.band is None and bands > 1:
+        values = ",".join(map(str, sorted(mask.values)))
+        raise InputError(
+            f"--mask {mask.path} has {bands} bands; say which one holds the classes: "
+            f"{mask.path}:1:{values} for the first"
+        )
+    if mask.band is not None and not 1 <= mask.band <= bands:
+        raise InputError(
+            f"--mask {mask.path}: there is no band {mask.band}; the file has {bands} (from 1 on)"
         )

@@ -293,7 +293,7 @@ class _OpenClassMask:
         part = box.intersection(self._size)
         bad = np.zeros(box.shape, bool)
         if part is not None:
-            classes = self._file.read([1], part)[0]
+            classes = self._file.read([self._mask.band or 1], part)[0]
             inner = part.shifted(-box.col_off, -box.row_off).slices
             bad[inner] = np.isin(classes, list(self._mask.values))
         if margin and bad.any():

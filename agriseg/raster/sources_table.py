@@ -256,7 +256,7 @@ def _metres(text: str) -> float:
 
 def _mask(text: str) -> tuple[str, str]:
     mask = parse_class_mask(text)
-    return mask.path, text.rpartition(":")[2]
+    return mask.path, text.removeprefix(f"{mask.path}:")
 
 
 def _name(text: str) -> str:

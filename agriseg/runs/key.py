@@ -117,6 +117,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
                     "classes": file_name(mask.path),
                     "values": sorted(mask.values),
                     "grow_m": mask.grow_m,
+                    "band": mask.band or 1,
                 }
             )
     box = scene.geobox

@@ -9,6 +9,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 import shapely.affinity
 from affine import Affine
@@ -142,6 +143,25 @@ def test_growing_needs_metres(tif: Tif) -> None:
         open_scene(plain, bands="red", masks=[f"{classes}:0"], mask_grow_m=2)
 
 
+def test_a_mask_in_a_band_of_several(field: str, tmp_path: Path) -> None:
+    with rasterio.open(field) as dataset:
+        size = dataset.height, dataset.width
+        place = {"crs": dataset.crs, "transform": dataset.transform}
+    classes = np.zeros((2, *size), np.uint8)
+    classes[0, :2], classes[1, :, :3] = 1, 1
+    path = write_raster(tmp_path / "clouds.tif", classes, **place)
+    for band, hidden in ((1, np.s_[:2]), (2, np.s_[:, :3])):
+        valid = open_scene(field, bands="red", masks=[f"{path}:{band}:1"]).read().valid
+        plain = open_scene(field, bands="red").read().valid
+        plain[hidden] = False
+        np.testing.assert_array_equal(valid, plain)
+    with pytest.raises(InputError, match=r"has 2 bands; say which one .*clouds\.tif:1:1 for"):
+        open_scene(field, bands="red", masks=[f"{path}:1"])
+    for band in (0, 3):
+        with pytest.raises(InputError, match=rf"no band {band}; the file has 2"):
+            open_scene(field, bands="red", masks=[f"{path}:{band}:1"])
+
+
 def test_a_missing_mask(field: str) -> None:
     with pytest.raises(InputError, match=r"SCL\.tif: there is no such file"):
         open_scene(field, bands="red", masks=["SCL.tif:0,1"])
@@ -150,6 +170,9 @@ def test_a_missing_mask(field: str) -> None:
 def test_how_a_mask_is_typed() -> None:
     assert parse_class_mask("C:\\SCL.tif:0, 1,11", 2.5) == ClassMask(
         "C:\\SCL.tif", frozenset({0, 1, 11}), 2.5
+    )
+    assert parse_class_mask("s3://b/c.tif:2:1,2") == ClassMask(
+        "s3://b/c.tif", frozenset({1, 2}), band=2
     )
     for text in ("SCL.tif", "SCL.tif:", ":1", "SCL.tif:a", "SCL.tif:1;2", "SCL.tif:1.5"):
         with pytest.raises(OptionError, match="such as SCL"):
