@@ -83,7 +83,8 @@ class ConsoleListener:
         found, estimate = probe(job), job.estimate()
         pixels = estimate.predicted_pixels * len(missing) / job.plan.grid.rows
         memory = found.peak_bytes + estimate.memory_bytes
-        return f"{time_words(pixels / found.pixels_per_second)}, {memory / 1e9:.1f} GB of memory, "
+        took = time_words(pixels / found.pixels_per_second)
+        return f"{took} for the map, {memory / 1e9:.1f} GB of memory, "
 
     def fail(self, failed: Failed) -> None:
         """Say why a scene is not segmented; of a single one the command says it at the end."""

@@ -37,6 +37,7 @@ MARK = b'made-by="agriseg"'
 """In every .qml file of ours; what QGIS saves has it not."""
 
 _HAIRLINE_MM = 0.1
+_NAMED_MM = 8
 # What QGIS turns into no pen at all.
 _NONE = "no"
 
@@ -285,4 +286,6 @@ def _labeling(expression: str) -> ET.Element:
         bufferOpacity=1,
     )
     child(settings, "placement", placement=1, centroidInside=1)
+    # On a map of a thousand fields numbers would hide them: a field is named once it is so wide.
+    child(settings, "rendering", minFeatureSize=_NAMED_MM)
     return labeling

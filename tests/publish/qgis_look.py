@@ -60,6 +60,9 @@ def _facts(layer: QgsMapLayer) -> dict:
     if isinstance(layer, QgsVectorLayer):
         facts["count"] = layer.featureCount()
         facts["labels"] = layer.labelsEnabled()
+        if facts["labels"]:
+            thinned = layer.labeling().settings().thinningSettings()
+            facts["labelled_from_mm"] = thinned.minimumFeatureSize()
     return facts
 
 

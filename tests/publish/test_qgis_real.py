@@ -131,6 +131,7 @@ def test_a_project_opens_in_the_right_colours(found: dict[str, Any]) -> None:
     assert layers["Polygons by class"]["legend"] == [[c.name, c.color] for c in LEGEND]
     assert layers["Fields by vigour"]["renderer"] == "graduatedSymbol"
     assert layers["Fields"]["labels"]
+    assert layers["Fields"]["labelled_from_mm"] == 8
     assert layers["Zones"]["legend"][1][0] == "middle & so  0.2 ha"
     assert layers["Crop rows"]["count"] == 2
 
