@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agriseg.errors import WorkerError, said_by
 from agriseg.machine import memory_bytes
 from agriseg.pipeline.cluster import DaskPool, pool_of
 
-__all__ = ["local_workers", "threads_each"]
+__all__ = ["cards_for", "local_workers", "threads_each"]
 
 _STOP_S = 10.0
+_CARDS = "CUDA_VISIBLE_DEVICES"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Dask has its workers give back each array to the system at once, and ask for the next: 10 % of the
 # time of a U-Net on a CPU. So much the C library of Linux keeps by itself.
@@ -39,8 +40,26 @@ def threads_each(workers: int) -> int:
     return max((os.cpu_count() or 1) // max(workers, 1), 1)
 
 
+def cards_for(device: str) -> tuple[str, ...]:
+    """GPUs of this machine that workers may share out among them, by their names for CUDA.
+
+    Args:
+        device: As asked for: "auto" or "cuda"; one card of its own ("cuda:1") is not shared out.
+    """
+    if device not in ("auto", "cuda"):
+        return ()
+    said = os.environ.get(_CARDS)
+    if said is not None:
+        return tuple(card.strip() for card in said.split(",") if card.strip())
+    import torch
+
+    return tuple(map(str, range(torch.cuda.device_count())))
+
+
 @contextlib.contextmanager
-def local_workers(count: int, *, memory: int | None = None) -> Iterator[DaskPool]:
+def local_workers(
+    count: int, *, memory: int | None = None, cards: Sequence[str] = ()
+) -> Iterator[DaskPool]:
     """Worker processes on this machine, and a scheduler in this one.
 
     They are commands of their own, which import nothing of the script that calls this.
@@ -48,6 +67,7 @@ def local_workers(count: int, *, memory: int | None = None) -> Iterator[DaskPool
     Args:
         count: How many.
         memory: Bytes that each may take; by default its share of what there is.
+        cards: GPUs, of which each worker sees one; where they are fewer than workers, in turn.
 
     Raises:
         WorkerError: They do not start.
@@ -64,7 +84,7 @@ def local_workers(count: int, *, memory: int | None = None) -> Iterator[DaskPool
             silence_logs="ERROR",
         ) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]
-        _started(cluster.scheduler_address, count, each, Path(folder)) as workers,
+        _started(cluster.scheduler_address, count, each, Path(folder), cards) as workers,
         pool_of(
             client, count, at_start=workers.look_at_start, later=workers.look, is_single=count == 1
         ) as pool,
@@ -117,7 +137,9 @@ class _Workers:
 
 
 @contextlib.contextmanager
-def _started(address: str, count: int, memory: int, folder: Path) -> Iterator[_Workers]:
+def _started(
+    address: str, count: int, memory: int, folder: Path, cards: Sequence[str]
+) -> Iterator[_Workers]:
     """Worker processes of a scheduler in this process."""
     threads = str(threads_each(count))
     environment = {
@@ -136,8 +158,9 @@ def _started(address: str, count: int, memory: int, folder: Path) -> Iterator[_W
     ]  # fmt: skip
     workers = _Workers(folder)
     try:
-        for _ in range(count):
-            workers.start(command, environment)
+        for number in range(count):
+            card = {_CARDS: cards[number % len(cards)]} if cards else {}
+            workers.start(command, environment | card)
         yield workers
     finally:
         _stop(workers.processes)

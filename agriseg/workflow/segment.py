@@ -23,7 +23,7 @@ from agriseg.pipeline import (
     run_here,
     run_jobs,
 )
-from agriseg.pipeline.local import local_workers, threads_each
+from agriseg.pipeline.local import cards_for, local_workers, threads_each
 from agriseg.publish import (
     PROJECT_FILE,
     REPORT_FILE,
@@ -74,7 +74,7 @@ def segment(
             protocol; by default "crop-weed" for scenes that it fits, and "index-baseline" for
             others: vegetation against soil from an index, for pixels of any size.
         workers: So many processes on this machine share the work; None: none, it is done in this
-            one. The result is the same.
+            one. The result is the same. Each gets a GPU of its own where there are several.
         scheduler: Address of a Dask scheduler, whose workers do it. They must see inputs, model and
             `out` under the same paths.
         memory_limit_gb: What this process and workers on this machine may take together; by
@@ -107,7 +107,8 @@ def segment(
         if len(jobs) > 1 or (jobs.are_many and (folder / BATCH_FILE).exists()):
             batch = Batch(folder, jobs.names, jobs.keys)
         count = None if far is not None else _bearable(workers, jobs.first, memory_limit_gb)
-        here = stack.enter_context(local_workers(count)) if count else None
+        cards = cards_for(options.get("device", "auto")) if count else ()
+        here = stack.enter_context(local_workers(count, cards=cards)) if count else None
         pool = here if far is None else far.pool
         opened = stack.enter_context(closing(iter(jobs)))
         if pool is None:

@@ -27,8 +27,8 @@ import torch
 import agriseg
 from agriseg.errors import BatchError, InputError, ModelError, OptionError, WorkerError
 from agriseg.models import ModelCard, build_network, save_model
-from agriseg.pipeline import cluster
-from agriseg.pipeline.local import local_workers
+from agriseg.pipeline import cluster, local
+from agriseg.pipeline.local import cards_for, local_workers
 from tests.support import ROOT, Identity, Smooth, identity_card, write_raster
 
 pytestmark = pytest.mark.slow
@@ -331,6 +331,24 @@ def test_another_model_under_the_same_path_is_refused(
     assert reference.load() is kept
     with pytest.raises(ModelError, match="is another model here"):
         ModelReference(str(model), predictor.card, "other", numerics_of(predictor)).load()
+
+
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8f")
+    assert cards_for("cuda") == cards_for("auto") == ("2", "GPU-8f")
+    assert cards_for("cpu") == cards_for("cuda:1") == ()
+    seen = []
+    start = local._Workers.start
+
+    def noted(workers: Any, command: list[str], environment: dict[str, str]) -> None:
+        seen.append(environment["CUDA_VISIBLE_DEVICES"])
+        start(workers, command, environment)
+
+    monkeypatch.setattr(local._Workers, "start", noted)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(WorkerError), local_workers(3, cards=cards_for("cuda")):
+        pass
+    assert seen == ["2", "GPU-8f", "2"]
 
 
 def test_workers_that_do_not_start_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
