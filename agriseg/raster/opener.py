@@ -82,7 +82,8 @@ def open_raster(path: str, *, fresh: bool = False) -> Iterator[Any]:
     try:
         yield dataset
     except READ_FAULTS:
-        virtual.forget_parts(dataset)
+        if dataset.driver == "VRT":
+            virtual.forget_parts()
         raise
     finally:
         dataset.close()
@@ -282,7 +283,8 @@ class RasterFile:
             try:
                 return read(self.dataset)
             except READ_FAULTS:
-                virtual.forget_parts(self.dataset)
+                if self.dataset.driver == "VRT":
+                    virtual.forget_parts()
                 self._is_stale = self._has_failed = True
                 raise
 

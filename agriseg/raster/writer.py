@@ -22,6 +22,7 @@ from rasterio.io import MemoryFile
 
 from agriseg.geobox import GeoBox, Window
 from agriseg.legend import NODATA, Legend
+from agriseg.raster.virtual import forget_parts
 from agriseg.raster.whole_file import replacing, write_bytes
 
 __all__ = [
@@ -139,7 +140,11 @@ def write_cog(
     with replacing(path) as beside, _quiet():
         vrt = beside.with_name(beside.name + ".vrt")
         vrt.write_bytes(recipe)
-        copy_cog_beside(vrt, beside, **options)
+        try:
+            copy_cog_beside(vrt, beside, **options)
+        except Exception:
+            forget_parts()  # else no further try in this process would find the row file
+            raise
         # GDAL's own sidecar would be lost with the name; what it holds goes into ours.
         beside.with_name(beside.name + ".aux.xml").unlink(missing_ok=True)
         geo = _lost_georeference(beside, geobox)

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
-from agriseg.errors import ReadError
-from agriseg.geobox import Window
+from agriseg.errors import OutputError, ReadError
+from agriseg.geobox import GeoBox, Window
 from agriseg.raster.opener import RasterFile
-from tests.support import write_raster
+from agriseg.raster.writer import ByteLayer, Piece, write_cog, write_rows
+from tests.support import LEGEND, UTM, write_raster
 
 
 def test_a_missing_part_is_told_each_time(tmp_path: Path) -> None:
@@ -29,6 +31,23 @@ def test_a_missing_part_is_told_each_time(tmp_path: Path) -> None:
         write_raster(parts[1], ones)
         with RasterFile(str(path)) as file:
             assert file.read([1], Window(0, 0, 128, 64)).all()
+
+
+def test_a_row_file_that_was_missing_is_found_again(tmp_path: Path) -> None:
+    row, window = tmp_path / "row.tif", Window(0, 0, 64, 64)
+    box = GeoBox(UTM, Affine(1, 0, 500000, 0, -1, 5700000), 64, 64)
+    layers = [ByteLayer("class", 0, legend=LEGEND)]
+    other = tmp_path / "other.tif"
+    write_raster(other, np.ones((1, 64, 64), np.uint8))
+    with rasterio.open(_beside_each_other(tmp_path / "open.vrt", [other])) as dataset:
+        assert dataset.read(1).all()
+        for _ in range(3):
+            with pytest.raises(OutputError, match=r"row\.tif"):
+                write_cog(tmp_path / "map.tif", [Piece(window, row)], box, layers)
+        write_rows(row, np.ones((2, 64, 64), np.uint8))
+        write_cog(tmp_path / "map.tif", [Piece(window, row)], box, layers)
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert (dataset.read(1) == 1).all()
 
 
 def _beside_each_other(path: Path, parts: list[Path]) -> Path:
