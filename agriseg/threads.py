@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ def in_threads(
     """Results of `work`, each with what it was done to, in the order of `items`.
 
     A few at a time are worked on, or wait. A fault of `items` is raised in its place, after the
-    results of those before it.
+    results of those before it. What is known to be the only one is done in the calling thread.
 
     Args:
         work: What is done to each.
@@ -35,6 +35,11 @@ def in_threads(
         threads: How many at a time; None: one a core, up to eight.
         name: Of the threads.
     """
+    if isinstance(items, Sized) and len(items) == 1:
+        # GDAL and PROJ take ten milliseconds to begin in a new thread, longer than a small raster.
+        for only in items:
+            yield only, work(only)
+        return
     threads = threads or cores()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
     yield from in_order(pool, work, items, threads)

@@ -22,6 +22,14 @@ def test_order(threads: int | None, count: int) -> None:
     assert list(in_threads(slowly, range(count), threads)) == [(k, -k) for k in range(count)]
 
 
+def test_the_only_one_is_done_here() -> None:
+    def where(_: int) -> str:
+        return threading.current_thread().name
+
+    assert dict(in_threads(where, [0])) == {0: threading.current_thread().name}
+    assert threading.current_thread().name not in dict(in_threads(where, [0, 1])).values()
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_not_far_ahead(threads: int) -> None:
     taken = []

@@ -273,6 +273,8 @@ def _drop_polygons(job: Job, outputs: Container[str]) -> None:
             (job.folder.path / name).unlink(missing_ok=True)
 
 
+# Pixels of a raster that are written within some 20 ms.
+_SMALL = 1 << 18
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
 
 
@@ -334,9 +336,13 @@ def assemble(job: Job) -> list[str]:
             write_cog(path, pieces, box, rasters[path], tags=tags)
         return [path.name, path.name + ".aux.xml"]
 
-    # Compressing uses all cores, but finding the overviews' classes does not.
+    # Compressing uses all cores, but finding the overviews' classes does not; a small raster is
+    # written sooner than a thread has begun.
     environment = gdal_settings()
-    names = [name for _, two in in_threads(write, list(rasters), 2, "assemble") for name in two]
+    if box.width * box.height <= _SMALL:
+        names = [name for path in rasters for name in write(path)]
+    else:
+        names = [name for _, two in in_threads(write, list(rasters), 2, "assemble") for name in two]
     if not job.options.probabilities:
         # From an earlier run with other options; it would not belong to these classes.
         for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):
