@@ -23,8 +23,9 @@ demo: $(STAMP)  ## segment the sample field and say where the map is
 
 # The tests run side by side, so each process gets one thread of its own for numpy and torch.
 # mypy is one of the tests: it uses one core for a minute where it has no cache.
+# Bytecode is kept, whatever the environment says: the tests start some hundred interpreters.
 test: style  ## check style and types, and run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
 night: $(STAMP)  ## kill runs, workers and schedulers at random for two minutes
 	$(BIN)/python -m pytest tests/pipeline/test_long_night.py -m night -q -p no:xdist $(PYTEST_ARGS)

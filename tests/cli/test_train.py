@@ -26,7 +26,7 @@ def test_loss_and_iou_of_each_class_are_told(
     make_config: Make,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    config, out = str(make_config()), str(tmp_path / "out")
+    config, out = str(make_config(model=SMALL)), str(tmp_path / "out")
     done = CliRunner().invoke(app, ["train", config, "-o", out, "--json"])
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
@@ -70,7 +70,7 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(
     tmp_path: Path,
 ) -> None:
     """Slow: starts an interpreter that loads torch."""
-    config, out = str(make_config(learn={"steps": 5000})), tmp_path / "out"
+    config, out = str(make_config(model=SMALL, learn={"steps": 5000})), tmp_path / "out"
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"sys.argv = ['agriseg', 'train', {config!r}, '-o', {str(out)!r}]; "

@@ -112,7 +112,7 @@ def test_four_times_the_raster_takes_the_same_memory(
 
 @pytest.mark.slow
 def test_polygons_take_memory_by_the_length_of_their_borders(tmp_path: Path) -> None:
-    """Slow: it segments 1 and 6 megapixels of noise, the most borders that a map can have.
+    """Slow: it segments 1 and 4 megapixels of noise, the most borders that a map can have.
 
     A map of plants takes about a tenth of it.
     """
@@ -123,7 +123,7 @@ def test_polygons_take_memory_by_the_length_of_their_borders(tmp_path: Path) -> 
             "index-baseline",
             "polygons",
         )
-        for side in (1000, 2500)
+        for side in (1000, 2000)
     ]
-    bytes_per_pixel = (peaks[1] - peaks[0]) * 2**20 / (2500**2 - 1000**2)
+    bytes_per_pixel = (peaks[1] - peaks[0]) * 2**20 / (2000**2 - 1000**2)
     assert bytes_per_pixel < 200

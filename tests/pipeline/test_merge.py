@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import agriseg
 from agriseg.raster import open_scene
 from agriseg.tiling import ChipGrid
-from tests.support import Smooth, class_field, identity_card, result_bytes, write_raster
+from tests.support import MAP_ONLY, Smooth, class_field, identity_card, result_bytes, write_raster
 
 
 def whole_raster_truth(data: np.ndarray, grid: ChipGrid, model: Smooth) -> np.ndarray:
@@ -80,6 +80,7 @@ def test_equals_the_whole_raster_computation(
         swaths=swaths,
         probabilities=True,
         resume=False,
+        **MAP_ONLY,
     )
     assert isinstance(run, agriseg.Run)
     truth = whole_raster_truth(data, ChipGrid(height, width, size, overlap), Smooth())

@@ -93,7 +93,7 @@ def test_two_runs_of_one_kind_in_one_folder(
 def test_a_run_with_other_options_waits_its_turn(
     scene: Path, plain: dict[str, bytes], tmp_path: Path
 ) -> None:
-    first = start(script(scene, tmp_path, seconds_per_chip=0.05))
+    first = start(script(scene, tmp_path, seconds_per_chip=0.02))
     until = time.monotonic() + 60
     while not list(tmp_path.glob("scene/rows-*/owner.*")) and time.monotonic() < until:
         time.sleep(0.02)
@@ -125,7 +125,7 @@ class Greedy(Smooth):
     """Takes more memory than a worker may have, and holds it."""
 
     def __call__(self, batch: Any) -> Any:
-        held = np.ones(9 << 25)  # 2.4 GB
+        held = np.ones(3 << 25)  # 800 MB
         time.sleep(60)
         return super().__call__(batch) + held[0] * 0
 
@@ -144,7 +144,7 @@ def test_a_worker_that_takes_all_memory_is_ended_and_the_rest_goes_on(
         jobs.append((job, PackedModel.of(model)))
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),  # and not 3
-        local_workers(1, memory=2_000_000_000) as pool,
+        local_workers(1, memory=700_000_000) as pool,
     ):
         found = {
             one.name if isinstance(one, Failed) else one.path.name: one
