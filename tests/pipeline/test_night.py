@@ -133,7 +133,7 @@ class Greedy(Smooth):
 def test_a_worker_that_takes_all_memory_is_ended_and_the_rest_goes_on(
     scene: Path, tmp_path: Path
 ) -> None:
-    agriseg.segment(scene, tmp_path / "plain", model=Smooth(), qgis=False, **OPTIONS)
+    agriseg.segment(scene, tmp_path / "plain", model=Smooth(), **OPTIONS)
     plain = bytes_of(tmp_path / "plain")
     jobs = []
     for name, model in (("greedy", Greedy()), ("scene", Smooth())):

@@ -33,7 +33,10 @@ from tests.support import ROOT, Identity, Smooth, identity_card, write_raster
 
 pytestmark = pytest.mark.slow
 
-OPTIONS: dict[str, Any] = {"bands": "red", "chip": 16, "overlap": 4}
+# Fields that workers make are compared in test_fields.
+OPTIONS: dict[str, Any] = {
+    "bands": "red", "chip": 16, "overlap": 4, "fields": False, "qgis": False,
+}  # fmt: skip
 NAMES = ("classes.tif", "confidence.tif", "segments.gpkg")
 
 THREADS = 3
