@@ -27,8 +27,8 @@ demo: $(STAMP)  ## segment the sample field and say where the map is
 test: style  ## check style and types, and run all tests
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
-night: $(STAMP)  ## kill runs, workers and schedulers at random for two minutes
-	$(BIN)/python -m pytest tests/pipeline/test_long_night.py -m night -q -p no:xdist $(PYTEST_ARGS)
+night: $(STAMP)  ## kill runs, workers and schedulers at random for two minutes, and what else takes long
+	$(BIN)/python -m pytest tests/pipeline -m night -q -p no:xdist $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## measure speed and memory, and print the table
 	$(BIN)/python -m pytest tests/benchmarks -m bench -s -p no:xdist $(PYTEST_ARGS)

@@ -143,11 +143,18 @@ def plain(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     return bytes_of(out)
 
 
-@pytest.mark.parametrize(("workers", "network"), [(2, True), (4, False)])
+@pytest.mark.parametrize(
+    ("workers", "network"),
+    [
+        (2, True),
+        (4, False),
+        *(pytest.param(count, True, marks=pytest.mark.night) for count in (1, 4)),
+    ],
+)
 def test_workers_give_the_same_bytes(
     scene: Path, model: Path, tmp_path: Path, workers: int, network: bool
 ) -> None:
-    """More than two load no torch, which takes each of them seconds."""
+    """By day more than two load no torch, which takes each of them seconds."""
     how = {**OPTIONS, **({"model": model, "engine": "torch"} if network else {"model": Smooth()})}
     agriseg.segment(scene, tmp_path / "one", **how)
     run = agriseg.segment(scene, tmp_path / "many", workers=workers, **how)
