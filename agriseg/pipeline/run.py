@@ -27,6 +27,7 @@ from agriseg.raster.scene import FACTS
 from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
+from agriseg.runs.bundles import ALONE, bundled
 from agriseg.runs.folder import VECTORS
 from agriseg.runs.key import scene_facts
 from agriseg.runs.record import read_outputs, write_record
@@ -322,7 +323,8 @@ def assemble(job: Job) -> list[str]:
         The names of the files written.
     """
     legend, folder = job.predictor.card.legend, job.folder
-    pieces, box, tags = job.ledger.pieces(), job.scene.geobox, _tags(job)
+    pieces = bundled(job.ledger.pieces(), job.ledger.folder)
+    box, tags = job.scene.geobox, _tags(job)
     step = 1 / CONFIDENCE_STEPS
     rasters = {
         folder.classes: [ByteLayer("class", 0, legend=legend)],
@@ -338,7 +340,7 @@ def assemble(job: Job) -> list[str]:
 
     # Compressing uses all cores, but finding the overviews' classes does not; a small raster is
     # written sooner than a thread has begun.
-    environment = gdal_settings()
+    environment = {**gdal_settings(), **ALONE}
     if box.width * box.height <= _SMALL:
         names = [name for path in rasters for name in write(path)]
     else:

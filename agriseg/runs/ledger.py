@@ -32,6 +32,7 @@ from agriseg.errors import OutputError
 from agriseg.legend import NODATA
 from agriseg.raster.whole_file import HOST, write_bytes
 from agriseg.raster.writer import Piece, write_rows
+from agriseg.runs.bundles import ALONE
 from agriseg.threads import in_threads
 from agriseg.tiling import ChipGrid, FinishedRows, SeamStrip, join_seam
 from agriseg.vector.packing import pack, unpack
@@ -220,7 +221,7 @@ class Ledger:
             if not _is_there(path):
                 continue  # empty counts as absent
             try:
-                with rasterio.open(path) as dataset:
+                with rasterio.Env(**ALONE), rasterio.open(path) as dataset:
                     dataset.read()
             except (RasterioError, SystemError):
                 path.unlink(missing_ok=True)
@@ -274,7 +275,7 @@ def _borders_of(piece: Piece) -> list[Strip]:
 
 
 def _trace(piece: Piece) -> list[Strip]:
-    with rasterio.open(piece.path) as dataset:
+    with rasterio.Env(**ALONE), rasterio.open(piece.path) as dataset:
         classes, confidence = dataset.read([1, 2])
     return trace_band(classes, classes != NODATA, piece.window.row_off, steps=confidence)
 
