@@ -95,6 +95,9 @@ def test_workers_against_one_process(tmp_path: Path, capsys: pytest.CaptureFixtu
             bench.seconds(small_ones[: 4 * workers], pool)  # every worker loads the model
             found = mpixel / bench.seconds([scene], pool)
             lines.append(_row(who, found, found / speed))
+            if workers == 1:
+                what = "  Dask's own loss on one large scene"
+                lines.append(f"  {what:46}{'':10}{1 - found / speed:8.1%}")
             lines.append(_row_of_many(SCENES / bench.seconds(small_ones, pool), speed))
     lines += _nothing(tmp_path)
     with capsys.disabled():
