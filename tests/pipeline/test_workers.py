@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import distributed  # noqa: F401  defaults loaded later would go with what a test sets
 import numpy as np
 import psutil
 import pytest
