@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agriseg.errors import WorkerError, said_by
 from agriseg.models import PackedModel
 from agriseg.pipeline.many import Advance, Done
-from agriseg.pipeline.tasks import GdalSettings, finish_scene, within
+from agriseg.pipeline.tasks import REPORTING, GdalSettings, within
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -94,7 +94,7 @@ class DaskPool:
         return str(self._client.dashboard_link)
 
     def submit(self, task: int, work: Callable[..., Any], *args: Any) -> None:
-        extra = {} if work is finish_scene else {"report": _Report(self._topic, task)}
+        extra = {"report": _Report(self._topic, task)} if work in REPORTING else {}
         key = f"{work.__name__}-{self._topic[-12:]}-{task}"
         try:
             light = [self._light(one) if isinstance(one, PackedModel) else one for one in args]

@@ -1,7 +1,7 @@
 """Many scenes, many workers: all swaths of all scenes in one queue, of which little is under way.
 
 A scene is begun only when workers are about to run out of swaths, so that 100,000 scenes take no
-more memory than a few. When the last swath of a scene is there, its rasters and polygons are a task
+more memory than a few. When the last swath of a scene is there, its rasters and polygons are tasks
 too, before any further swath; a scene of one swath is one task. Where swaths turn out to take a
 moment only, those that follow each other are sent as one. A fault ends its scene alone.
 
@@ -13,8 +13,9 @@ Tasks of several scenes with which workers died are tried again at the end, each
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
@@ -23,10 +24,14 @@ from typing import Any, Protocol
 from agriseg.errors import AgrisegError, WorkerError
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.run import Begun, Progress, Silent, begin, end, quiet
+from agriseg.pipeline.stages import combined
 from agriseg.pipeline.tasks import (
     Model,
     bare,
+    finish_maps,
+    finish_polygons,
     finish_scene,
+    has_two_ends,
     is_small,
     predict_rows,
     segment_scene,
@@ -132,6 +137,9 @@ class _Part:
         return _Part(Swath(self.swath.first, below.swath.last), self.pixels + below.pixels)
 
 
+_Work = Callable[..., Any]
+
+
 @dataclass(eq=False)
 class _Scene:
     """One scene under way."""
@@ -145,6 +153,22 @@ class _Scene:
     under_way: int = 0
     is_over: bool = False
     pixels_per_second: float = 0.0
+    ends: dict[_Work, Mapping[str, Any] | None] = field(default_factory=dict)
+    """What finishes it, in the order of its record, with what came of each."""
+    rows_there: float = 0.0
+
+    def finishes(self, workers: int) -> Iterator[_Work]:
+        """The tasks that are left once all rows are there."""
+        self.rows_there = time.time()
+        # Two workers share the end of a scene, too.
+        is_shared = workers > 1 and self.begun.earlier is None and has_two_ends(self.job)
+        self.ends = dict.fromkeys((finish_maps, finish_polygons) if is_shared else (finish_scene,))
+        return iter(self.ends)
+
+    def result(self) -> tuple[dict[str, Any], float | None]:
+        """What is known of it now; and seconds from its last row on, where tasks shared the end."""
+        found = combined(*(one for one in self.ends.values() if one is not None))
+        return found, time.time() - self.rows_there if len(self.ends) > 1 else None
 
     def next_part(self, workers: int) -> _Part:
         """What is sent next: the first part that waits, with those that join it."""
@@ -160,6 +184,7 @@ class _Scene:
 @dataclass(eq=False)
 class _Task:
     scene: _Scene
+    work: _Work
     part: _Part | None
     pixels: int
     fills: Fraction
@@ -192,7 +217,7 @@ class _Queue:
     ) -> None:
         self._jobs, self._pool, self._watcher = iter(jobs), pool, watcher
         self._scenes: deque[_Scene] = deque()  # with swaths that wait
-        self._finished: deque[_Scene] = deque()  # whose rows are all there
+        self._finished: deque[tuple[_Scene, _Work]] = deque()  # whose rows are all there
         self._under_way: dict[int, _Task] = {}
         self._suspects: deque[_Task] = deque()
         self._numbers = count()
@@ -234,8 +259,11 @@ class _Queue:
             scene.is_whole = len(scene.waiting) == 1
             self._scenes.append(scene)
         else:
-            self._finished.append(scene)
+            self._finish(scene)
         return ()
+
+    def _finish(self, scene: _Scene) -> None:
+        self._finished.extend((scene, work) for work in scene.finishes(self._pool.workers))
 
     def _parts(self, job: Job) -> Iterator[_Part]:
         """Swaths of which the ledger lacks rows."""
@@ -252,16 +280,17 @@ class _Queue:
         """Send one task, if there is one."""
         part: _Part | None = None
         if self._finished:
-            scene = self._finished.popleft()
+            scene, work = self._finished.popleft()
         elif self._scenes:
             scene = self._scenes[0]
             part = scene.next_part(self._pool.workers)
+            work = segment_scene if scene.is_whole else predict_rows
             if not scene.waiting:
                 self._scenes.popleft()
         else:
             return False
         pixels = 0 if part is None else part.pixels
-        self._send(_Task(scene, part, pixels, self._fills(scene, part)))
+        self._send(_Task(scene, work, part, pixels, self._fills(scene, part)))
         return True
 
     def _send(self, task: _Task) -> None:
@@ -272,9 +301,8 @@ class _Queue:
         number = next(self._numbers)
         self._under_way[number] = task
         scene.under_way += 1
-        work = finish_scene if part is None else segment_scene if scene.is_whole else predict_rows
         what = scene.begun.earlier if part is None else part.swath
-        self._pool.submit(number, work, scene.sent, scene.model, what)
+        self._pool.submit(number, task.work, scene.sent, scene.model, what)
 
     def _try_alone(self) -> bool:
         """Send a task with which workers died, now that it can do no harm, if there is one."""
@@ -318,16 +346,20 @@ class _Queue:
             scene.waiting.clear()
             if scene in self._scenes:
                 self._scenes.remove(scene)
+            self._finished = deque(one for one in self._finished if one[0] is not scene)
             yield self._failed(scene.job, told.error)
             return
         self._watcher.advance(task.pixels)
         if task.part is not None and not scene.is_whole:
             if not scene.waiting and not scene.under_way:
-                self._finished.append(scene)
+                self._finish(scene)
+            return
+        scene.ends[task.work] = told.value
+        if None in scene.ends.values():
             return
         scene.is_over = True
         try:
-            run = end(scene.job, scene.begun, told.value)
+            run = end(scene.job, scene.begun, *scene.result())
         except Exception as error:
             yield self._failed(scene.job, error)
             return

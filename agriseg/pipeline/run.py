@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,24 +14,18 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from agriseg.errors import InputError, OutputError
-from agriseg.legend import NODATA, Legend
 from agriseg.machine import peak_bytes
 from agriseg.models import batch_of, make_ready, streams_for
-from agriseg.pipeline.fields import find_and_write
 from agriseg.pipeline.job import Job, describe
-from agriseg.pipeline.polygons import write_segments
+from agriseg.pipeline.stages import put_together
 from agriseg.pipeline.swath import OnRow, run_swath
 from agriseg.raster.remote import is_remote
-from agriseg.raster.scene import FACTS
-from agriseg.raster.source import gdal_settings
-from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs import Run
-from agriseg.runs.bundles import ALONE, bundled
 from agriseg.runs.folder import VECTORS
 from agriseg.runs.key import scene_facts
 from agriseg.runs.record import read_outputs, write_record
 from agriseg.threads import in_threads
-from agriseg.tiling import CONFIDENCE_STEPS, Swath
+from agriseg.tiling import Swath
 
 __all__ = [
     "Begun",
@@ -175,54 +168,20 @@ def predict_swath(job: Job, swath: Swath, on_row: OnRow | None = None) -> None:
         run_swath(job, swath, on_row)
 
 
-def put_together(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Make rasters and polygons of a job whose rows are all there.
+def end(job: Job, begun: Begun, found: Mapping[str, Any], stages_s: float | None = None) -> Run:
+    """Write the record of a job whose results are there; with it the run is finished.
 
     Args:
         job: The job.
-        earlier: The record of its rasters, where these are there already.
-
-    Returns:
-        What of the record is known only now.
-
-    Raises:
-        OutputError: Results cannot be written.
+        begun: What `begin` gave.
+        found: What `put_together` gave.
+        stages_s: Seconds that its stages took, where some of them went on side by side.
     """
-    started, strips = time.time(), None
-    if earlier is not None:
-        found = {name: earlier[name] for name in _FOUND}
-    else:
-        with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes):
-            job.ledger.join_all()
-            names = assemble(job)
-            strips = job.ledger.borders() if job.options.polygons else None
-        found = {
-            "outputs": {name: (job.folder.path / name).stat().st_size for name in names},
-            "classes": count_classes(job),
-            "unreadable": job.ledger.unreadable(),
-            "seconds": {"assemble": round(time.time() - started, 3)},
-        }
-    took, made = dict(found["seconds"]), []
-    if job.options.polygons:
-        started = time.time()
-        found["segments"] = write_segments(job, strips)
-        made.append(job.folder.segments)
-        took["polygons"] = round(time.time() - started, 3)
-    if job.options.fields is not False:
-        started = time.time()
-        found["fields"], paths = find_and_write(job)
-        made += paths
-        took["fields"] = round(time.time() - started, 3)
-    sizes = {path.name: path.stat().st_size for path in made}
-    return found | {"outputs": {**found["outputs"], **sizes}, "seconds": took}
-
-
-def end(job: Job, begun: Begun, found: Mapping[str, Any]) -> Run:
-    """Write the record of a job whose results are there; with it the run is finished."""
     took = dict(found["seconds"])
     if begun.earlier is None:
         _refuse_changed(job)
-        rest = time.time() - begun.started - sum(took.values())
+        stages_s = sum(took.values()) if stages_s is None else stages_s
+        rest = time.time() - begun.started - stages_s
         took = {"predict": round(max(rest, 0.0), 3), **took}
         found = {"rows_from_earlier_run": job.plan.grid.rows - begun.missing, **found}
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -274,11 +233,6 @@ def _drop_polygons(job: Job, outputs: Container[str]) -> None:
             (job.folder.path / name).unlink(missing_ok=True)
 
 
-# Pixels of a raster that are written within some 20 ms.
-_SMALL = 1 << 18
-_FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
-
-
 @dataclass(frozen=True)
 class Probe:
     """What one batch in each stream told.
@@ -314,74 +268,3 @@ def probe(job: Job) -> Probe:
         list(in_threads(predict, range(streams), streams))
     seconds = max(time.perf_counter() - started, 1e-9)
     return Probe(streams * len(batch) * at.height * at.width / seconds, peak_bytes())
-
-
-def assemble(job: Job) -> list[str]:
-    """Put the rows of a job together as Cloud Optimized GeoTIFFs.
-
-    Returns:
-        The names of the files written.
-    """
-    legend, folder = job.predictor.card.legend, job.folder
-    pieces = bundled(job.ledger.pieces(), job.ledger.folder)
-    box, tags = job.scene.geobox, _tags(job)
-    step = 1 / CONFIDENCE_STEPS
-    rasters = {
-        folder.classes: [ByteLayer("class", 0, legend=legend)],
-        folder.confidence: [ByteLayer("confidence", 1, step)],
-    }
-    if job.options.probabilities:
-        rasters[folder.probabilities] = _probability_layers(legend, step)
-
-    def write(path: Path) -> list[str]:
-        with rasterio.Env(**environment):
-            write_cog(path, pieces, box, rasters[path], tags=tags)
-        return [path.name, path.name + ".aux.xml"]
-
-    # Compressing uses all cores, but finding the overviews' classes does not; a small raster is
-    # written sooner than a thread has begun.
-    environment = {**gdal_settings(), **ALONE}
-    if box.width * box.height <= _SMALL:
-        names = [name for path in rasters for name in write(path)]
-    else:
-        names = [name for _, two in in_threads(write, list(rasters), 2, "assemble") for name in two]
-    if not job.options.probabilities:
-        # From an earlier run with other options; it would not belong to these classes.
-        for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):
-            stale.unlink(missing_ok=True)
-    return names
-
-
-def count_classes(job: Job) -> list[dict[str, Any]]:
-    """Pixels, share of the valid pixels, and hectares of each class in the finished map."""
-    counts = np.zeros(256, np.int64)
-    with rasterio.open(job.folder.classes) as dataset:
-        for _, window in dataset.block_windows(1):
-            counts += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
-    valid = max(int(counts[:NODATA].sum()), 1)
-    box = job.scene.geobox
-    pixel_ha = None if box.area_m2 is None else box.area_m2 / (box.width * box.height) / 1e4
-    return [
-        {
-            "value": label.value,
-            "name": label.name,
-            "pixels": int(counts[label.value]),
-            "percent": 100 * int(counts[label.value]) / valid,
-            "area_ha": None if pixel_ha is None else int(counts[label.value]) * pixel_ha,
-        }
-        for label in job.predictor.card.legend
-    ]
-
-
-def _probability_layers(legend: Legend, step: float) -> list[ByteLayer]:
-    return [ByteLayer(label.name, 2 + label.value, step) for label in legend]
-
-
-def _tags(job: Job) -> Mapping[str, Any]:
-    """Metadata inside the rasters: the user's facts, and what made the map."""
-    # A column of anybody's table must not stand for a tag that GDAL or we read.
-    facts = {
-        (key if key in FACTS else f"about_{key}").upper(): value
-        for key, value in sorted(job.scene.about.items())
-    }
-    return {"AGRISEG_MODEL": job.predictor.card.name, "AGRISEG_SCENE": job.scene.name, **facts}

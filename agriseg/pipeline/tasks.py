@@ -24,16 +24,21 @@ from agriseg.models import (
     tell_of,
 )
 from agriseg.pipeline.job import Job
-from agriseg.pipeline.run import predict_swath, put_together
+from agriseg.pipeline.run import predict_swath
+from agriseg.pipeline.stages import make_maps, make_polygons, put_together
 from agriseg.raster.source import gdal_settings
 from agriseg.tiling import Plan, Swath
 
 __all__ = [
+    "REPORTING",
     "GdalSettings",
     "Model",
     "Report",
     "bare",
+    "finish_maps",
+    "finish_polygons",
     "finish_scene",
+    "has_two_ends",
     "is_small",
     "predict_rows",
     "segment_scene",
@@ -116,6 +121,31 @@ def finish_scene(job: Job, model: Model, earlier: Mapping[str, Any] | None) -> d
     alone: AbstractContextManager[object] = _FINISHING
     with nullcontext() if len(job.plan.grid) <= _FEW_CHIPS else alone:
         return put_together(replace(job, predictor=stands_in), earlier)
+
+
+REPORTING = (predict_rows, segment_scene)
+"""Tasks that say how they get on."""
+
+
+def has_two_ends(job: Job) -> bool:
+    """Whether `finish_maps` and `finish_polygons` both take a while; see `put_together`."""
+    return job.options.polygons and len(job.plan.grid) > _FEW_CHIPS
+
+
+def finish_maps(job: Job, model: Model, _: object) -> dict[str, Any]:
+    """Make the rasters and fields alone of a scene whose rows are there."""
+    _be_quiet()
+    stands_in: Any = model
+    with _FINISHING:
+        return make_maps(replace(job, predictor=stands_in))
+
+
+def finish_polygons(job: Job, model: Model, _: object) -> dict[str, Any]:
+    """Make the polygons alone of a scene whose rows are there."""
+    _be_quiet()
+    stands_in: Any = model
+    with _FINISHING:
+        return make_polygons(replace(job, predictor=stands_in), from_rows=True)
 
 
 def is_small(job: Job, streams: int | None = None) -> bool:

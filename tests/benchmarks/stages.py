@@ -24,7 +24,7 @@ from agriseg.machine import peak_bytes
 from agriseg.models import as_numpy, build_network, load_model, new_accumulator, read_weights
 from agriseg.models.predictor import adapt, streams_of
 from agriseg.pipeline import SegmentOptions, prepare
-from agriseg.pipeline.run import assemble
+from agriseg.pipeline.stages import assemble
 from agriseg.pipeline.swath import run_swath
 from agriseg.raster import SceneReader, open_scene
 from agriseg.tiling import ChipGrid

@@ -17,7 +17,7 @@ from agriseg.errors import InputError, WorkerError
 from agriseg.models import PackedModel
 from agriseg.pipeline import Failed, Job, SegmentOptions, prepare, reserve, run_jobs
 from agriseg.pipeline.many import Advance, Done
-from agriseg.pipeline.tasks import bare, finish_scene
+from agriseg.pipeline.tasks import REPORTING, bare
 from agriseg.runs import Run
 from agriseg.tiling import ChipGrid, Plan, Swath
 from tests.support import Smooth, write_raster
@@ -58,7 +58,7 @@ class Shuffled:
         fault = self.fails.get(f"{job.scene.name} {work.__name__}")
         if fault is not None:
             return Done(task, error=fault)
-        if work is finish_scene:
+        if work not in REPORTING:
             return Done(task, work(job, *args))
         self.swaths.append(args[-1])
         value = work(
@@ -139,6 +139,13 @@ def test_any_order_of_any_tasks_gives_the_same_bytes(
     assert heard.done == heard.total == 70 * 45 + 16 * 90 + 131 * 33 + 25
     assert pool.most <= 2 * pool.workers
     assert not list(tmp_path.glob("pool/*/rows-*"))
+    # The end of a scene of several swaths is shared, too.
+    assert {what for name, what in pool.log if name == "scene2"} == {
+        "predict_rows", "finish_maps", "finish_polygons",
+    }  # fmt: skip
+    seconds = [run.record["seconds"] for run in found if isinstance(run, Run)]
+    assert all({"predict", "assemble", "polygons"} == set(one) for one in seconds)
+    assert min(min(one.values()) for one in seconds) >= 0
 
 
 def test_scenes_are_begun_only_when_workers_run_out(rasters: list[Path], tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ def test_scenes_are_begun_only_when_workers_run_out(rasters: list[Path], tmp_pat
         assert len(taken) <= done + 2 * pool.workers + 1
 
 
-@pytest.mark.parametrize("work", ["predict_rows", "finish_scene"])
+@pytest.mark.parametrize("work", ["predict_rows", "finish_maps", "finish_polygons"])
 def test_a_fault_ends_its_scene_alone(rasters: list[Path], tmp_path: Path, work: str) -> None:
     pool = Shuffled(fails={f"scene2 {work}": InputError("the disk went away")})
     heard = Heard()
@@ -189,7 +196,7 @@ def test_a_scene_that_cannot_be_opened_is_passed_on(rasters: list[Path], tmp_pat
 
 def test_only_swaths_that_lack_rows_are_sent(rasters: list[Path], tmp_path: Path) -> None:
     (first,) = jobs_of(rasters[2:3], tmp_path, swaths=6)
-    pool = Shuffled(fails={"scene2 finish_scene": InputError("stopped")})
+    pool = Shuffled(fails={"scene2 finish_maps": InputError("stopped")})
     list(run_jobs([first], pool, Heard()))
     ledger = first[0].ledger
     ledger._row(4).unlink(missing_ok=True)

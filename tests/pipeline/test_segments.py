@@ -209,7 +209,7 @@ def test_a_run_that_is_stopped_between_two_layers_keeps_neither(
 
     busy = Counting(allowed=(False,))
     with monkeypatch.context() as patch:
-        patch.setattr("agriseg.pipeline.run.write_segments", stop)
+        patch.setattr("agriseg.pipeline.stages.write_segments", stop)
         with pytest.raises(KeyboardInterrupt):
             agriseg.segment(scene, tmp_path, model=busy, chip=32, min_area_m2=0.01)
     again = agriseg.segment(scene, tmp_path, model=busy, chip=32, min_area_m2=0.002)
