@@ -116,11 +116,7 @@ def segment_scene(
 
 def finish_scene(job: Job, model: Model, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """Make rasters and polygons of a scene whose rows are there; see `put_together`."""
-    _be_quiet()
-    stands_in: Any = model  # only its card is asked for
-    alone: AbstractContextManager[object] = _FINISHING
-    with nullcontext() if len(job.plan.grid) <= _FEW_CHIPS else alone:
-        return put_together(replace(job, predictor=stands_in), earlier)
+    return _finish(put_together, job, model, earlier)
 
 
 REPORTING = (predict_rows, segment_scene)
@@ -134,18 +130,22 @@ def has_two_ends(job: Job) -> bool:
 
 def finish_maps(job: Job, model: Model, _: object) -> dict[str, Any]:
     """Make the rasters and fields alone of a scene whose rows are there."""
-    _be_quiet()
-    stands_in: Any = model
-    with _FINISHING:
-        return make_maps(replace(job, predictor=stands_in))
+    return _finish(make_maps, job, model)
 
 
 def finish_polygons(job: Job, model: Model, _: object) -> dict[str, Any]:
     """Make the polygons alone of a scene whose rows are there."""
+    return _finish(make_polygons, job, model, from_rows=True)
+
+
+def _finish(
+    stage: Callable[..., dict[str, Any]], job: Job, model: Model, *args: Any, **options: Any
+) -> dict[str, Any]:
     _be_quiet()
-    stands_in: Any = model
-    with _FINISHING:
-        return make_polygons(replace(job, predictor=stands_in), from_rows=True)
+    stands_in: Any = model  # only its card is asked for
+    alone: AbstractContextManager[object] = _FINISHING
+    with nullcontext() if len(job.plan.grid) <= _FEW_CHIPS else alone:
+        return stage(replace(job, predictor=stands_in), *args, **options)
 
 
 def is_small(job: Job, streams: int | None = None) -> bool:

@@ -16,7 +16,7 @@ from agriseg.errors import InputError, OptionError
 from agriseg.fields.given import GivenField, fields_on
 from agriseg.fields.kinds import kinds_of
 from agriseg.fields.output import frame_of
-from agriseg.fields.pixels import PIXELS, PixelChoice, choose_pixels
+from agriseg.fields.pixels import PixelChoice, choose_pixels
 from agriseg.fields.zones.breaks import natural_breaks, quantile_breaks, weighted_quantiles
 from agriseg.fields.zones.shapes import zone_tiles
 from agriseg.fields.zones.table import no_zones, zone_rows
@@ -89,12 +89,8 @@ class ZoneOptions:
     def __post_init__(self) -> None:
         if self.zones not in (2, 3, 4, 5):
             raise OptionError(f"--zones {self.zones}: 2 to 5 zones can be made")
-        for option, given, known in (
-            ("method", self.method, tuple(METHODS)),
-            ("pixels", self.pixels, PIXELS),
-        ):
-            if given is not None and given not in known:
-                raise OptionError(f"--{option} {given}: possible are {', '.join(known)}")
+        if self.method not in METHODS:
+            raise OptionError(f"--method {self.method}: possible are {', '.join(METHODS)}")
         for option, value in (("smooth-m", self.smooth_m), ("min-zone-m2", self.min_zone_m2)):
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise OptionError(f"--{option} {value:g}: 0 or a positive number is needed")
