@@ -82,7 +82,8 @@ class TorchAccumulator(NumpyAccumulator):
 
     def _to_host(self, planes: torch.Tensor) -> NDArray[np.uint8]:
         # The one point of a chip row at which the host waits for the device.
-        result: NDArray[np.uint8] = planes.contiguous().cpu().numpy()
+        packed = planes.contiguous() if planes.is_cuda else planes  # nobody else has them
+        result: NDArray[np.uint8] = packed.cpu().numpy()
         return result
 
     def _strip_to_host(self, strip: torch.Tensor) -> SeamStrip:

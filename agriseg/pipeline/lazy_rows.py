@@ -174,7 +174,7 @@ def predict_row(model: Model, plan: RowPlan, row: int, computed: Computed) -> Me
     if finished is None:
         return MergedRow(None, above, lower)
     top = finished.window.row_off - grid.row_window(row).row_off
-    body = finished.planes(valid[top : top + finished.window.height])
+    body = finished.blank(valid[top : top + finished.window.height])
     return MergedRow(body, above, lower)
 
 
@@ -198,4 +198,4 @@ def join_rows(
     finished = join_seam(
         strip, lower, window, probabilities=plan.probabilities, together=plan.together
     )
-    return finished.planes(valid)
+    return finished.blank(valid)

@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 
 from agriseg.legend import NODATA, Legend
+from agriseg.machine import release_memory
 from agriseg.pipeline.fields import find_and_write
 from agriseg.pipeline.job import Job
 from agriseg.pipeline.polygons import write_segments
@@ -25,6 +26,10 @@ __all__ = ["assemble", "combined", "make_maps", "make_polygons", "put_together"]
 
 # Pixels of a raster that are written within some 20 ms.
 _SMALL = 1 << 18
+# Pixels whose stages take so much memory that it pays to give back what others left, in 30 ms.
+_LARGE = 1 << 24
+# Rows of the map are read once, tile after tile; more is neither faster nor needed.
+_CACHE_BYTES = 32 << 20
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
 
 
@@ -50,8 +55,8 @@ def make_maps(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str, A
     if earlier is not None:
         found = {name: earlier[name] for name in _FOUND}
     else:
-        started = time.time()
-        with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes):
+        started = _start(job)
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
             job.ledger.join_all()
             names = assemble(job)
         found = {
@@ -62,7 +67,7 @@ def make_maps(job: Job, earlier: Mapping[str, Any] | None = None) -> dict[str, A
         }
     if job.options.fields is False:
         return found
-    started = time.time()
+    started = _start(job)
     fields, paths = find_and_write(job)
     return combined(found, {"fields": fields, **_made(paths, "fields", started)})
 
@@ -82,13 +87,21 @@ def make_polygons(job: Job, *, from_rows: bool) -> dict[str, Any]:
     """
     if not job.options.polygons:
         return {}
-    started, strips = time.time(), None
+    started, strips = _start(job), None
     if from_rows:
-        with rasterio.Env(GDAL_CACHEMAX=job.cache_bytes):
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
             job.ledger.join_all()
             strips = job.ledger.borders()
     count = write_segments(job, strips)
     return {"segments": count, **_made([job.folder.segments], "polygons", started)}
+
+
+def _start(job: Job) -> float:
+    """The time, and for a large scene as little memory as can be."""
+    started = time.time()
+    if job.scene.geobox.width * job.scene.geobox.height >= _LARGE:
+        release_memory()
+    return started
 
 
 def _made(paths: Iterable[Path], stage: str, started: float) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def write_rows(path: Path, planes: NDArray[np.uint8]) -> None:
     }
     with MemoryFile() as memory:
         with _quiet(), memory.open(**profile) as dataset:
-            dataset.write(planes)
+            for band, plane in enumerate(planes, 1):  # of a part of an array rasterio makes copies
+                dataset.write(plane, band)
         data = memory.read()
     write_bytes(path, data, sync=False)
 

@@ -241,7 +241,7 @@ class Ledger:
 
     def _write(self, path: Path, finished: FinishedRows, valid: NDArray[np.bool_]) -> None:
         _traced(path).unlink(missing_ok=True)
-        write_rows(path, finished.planes(valid))
+        write_rows(path, finished.blank(valid))
 
     def _body_is_empty(self, row: int) -> bool:
         return self.grid.body(row) is None

@@ -53,26 +53,40 @@ class FinishedRows:
 
     Args:
         window: Their place in the raster, over its whole width.
-        classes: (height, width) uint8 class values.
-        confidence: (height, width) uint8, in steps of 1 / `CONFIDENCE_STEPS`.
-        probabilities: (classes, height, width) uint8 in the same steps, where asked for.
+        planes: (2 or 2 + classes, height, width) uint8: class values, confidence in steps of 1 /
+            `CONFIDENCE_STEPS` and, where asked for, the probability of each class in the same.
 
     Pixels under chips that were skipped hold `NODATA`.
     """
 
     window: Window
-    classes: NDArray[np.uint8]
-    confidence: NDArray[np.uint8]
-    probabilities: NDArray[np.uint8] | None = None
+    planes: NDArray[np.uint8]
 
-    def planes(self, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """All of them as one (2 or 2 + classes, height, width), `NODATA` where not `valid`."""
-        planes = [self.classes[None], self.confidence[None]]
-        if self.probabilities is not None:
-            planes.append(self.probabilities)
-        stack = np.concatenate(planes)
-        stack[:, ~valid] = NODATA
-        return stack
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """(height, width) class values."""
+        values: NDArray[np.uint8] = self.planes[0]
+        return values
+
+    @property
+    def confidence(self) -> NDArray[np.uint8]:
+        """(height, width) in steps of 1 / `CONFIDENCE_STEPS`."""
+        steps: NDArray[np.uint8] = self.planes[1]
+        return steps
+
+    @property
+    def probabilities(self) -> NDArray[np.uint8] | None:
+        """(classes, height, width) in the same steps; None where they were not asked for."""
+        return self.planes[2:] if len(self.planes) > 2 else None
+
+    def blank(self, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Put `NODATA` where (height, width) `valid` is not, in place; the planes are given back.
+
+        Over a wide raster a copy would be the largest thing of a run in memory.
+        """
+        if not valid.all():
+            np.copyto(self.planes, np.uint8(NODATA), where=~valid)
+        return self.planes
 
 
 class Accumulator(Protocol):
@@ -196,11 +210,7 @@ def join_seam(
     if probabilities:
         planes = np.concatenate([planes, to_steps(blended)])
     planes[:, ~(was_predicted(upper) & was_predicted(lower))] = NODATA
-    return _finished(window, planes)
-
-
-def _finished(window: Window, planes: NDArray[np.uint8]) -> FinishedRows:
-    return FinishedRows(window, planes[0], planes[1], planes[2:] if len(planes) > 2 else None)
+    return FinishedRows(window, planes)
 
 
 class NumpyAccumulator:
@@ -310,7 +320,7 @@ class NumpyAccumulator:
         host = self._to_host(finished)
         if not bool(self._finite):
             raise FloatingPointError("probabilities are not finite")
-        return _finished(Window(0, window.row_off + top, grid.width, end - top), host)
+        return FinishedRows(Window(0, window.row_off + top, grid.width, end - top), host)
 
     def upper_strip(self) -> SeamStrip | None:
         return None if self._upper is None else self._strip_to_host(self._upper)

@@ -273,7 +273,7 @@ def test_rows_that_are_made_anew_take_their_borders_along(tmp_path: Path) -> Non
     ledger.create()
     for value in (0, 1):
         planes = np.full((2, 16, 20), value, np.uint8)
-        rows = FinishedRows(grid.finished_by(0), planes[0], planes[1], None)
+        rows = FinishedRows(grid.finished_by(0), planes)
         ledger.store(0, rows, np.ones((16, 20), bool), None, None)
         ledger.trace(0)
         (strip,) = ledger.borders()
