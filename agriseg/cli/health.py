@@ -84,9 +84,9 @@ def health(
 
     - `agriseg health out/field`
 
-    - `agriseg health out/field --fields parcels.gpkg --id-col parcel -o fields.csv`
+    - `agriseg health out/field --parcels parcels.gpkg --id-col parcel -o fields.csv`
 
-    - `agriseg health out/trial --fields plots.gpkg --inset-m 0.5 -i NDRE -o plots.csv`
+    - `agriseg health out/trial --parcels plots.gpkg --inset-m 0.5 -i NDRE -o plots.csv`
     """
     from agriseg.farm.health import field_health
     from agriseg.publish import refresh_project

@@ -56,9 +56,11 @@ def to_folder(said: str) -> Any:
 
 
 def outlines(default: str = "") -> Any:
-    """The option --fields of a command that reads outlines."""
+    """The option --fields of a command that reads outlines; as --parcels people bring their own."""
     said = "Outlines of fields: a vector file with polygons, in any CRS."
-    return value("--fields", "FILE", f"{said}{default and f' Default: {default}'}", FIELDS)
+    return value(
+        "--fields --parcels", "FILE", f"{said}{default and f' Default: {default}'}", FIELDS
+    )
 
 
 def index_list(more: str = "") -> Any:

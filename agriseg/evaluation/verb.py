@@ -94,9 +94,9 @@ def evaluate(
         matched = match_legends(predictor.card.legend, material.codes, renamed, both)
         return Work(predictor, scenes, matched, options, None, watcher)
 
+    works = [work(each) for each in (one, other) if each is not None]
     if out is not None:
         make_folder(out)  # before hours of mapping, not after
-    works = [work(each) for each in (one, other) if each is not None]
     evaluations = compared([run_pass(each) for each in works], tuple(material.notes))
     found = evaluations[0]
     if sizes:

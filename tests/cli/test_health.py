@@ -118,7 +118,7 @@ def test_one_file_is_for_one_run(agriseg: Command, farm: Farm) -> None:
 
 
 def test_one_bad_run_does_not_stop_the_others(agriseg: Command, farm: Farm, tmp_path: Path) -> None:
-    fields = ("--fields", tmp_path / "plots.gpkg")
+    fields = ("--parcels", tmp_path / "plots.gpkg")
     done = agriseg("health", tmp_path / "absent", farm.run.path, *fields, "-q", "--json")
     assert done.returncode == 1
     assert "1 of 2 runs" in done.stderr
