@@ -27,7 +27,8 @@ def network_input(pixels: Pixels, keys: Sequence[str], card: ModelCard) -> NDArr
     Only chips clipped by the raster's right or bottom edge are ever padded.
 
     Args:
-        pixels: (len(keys), h, w) reflectance and its valid mask.
+        pixels: (len(keys), h, w) reflectance and its valid mask. Where these are the card's bands
+            in its order, they are not copied: what is not valid of them is overwritten.
         keys: Which bands of the card these are.
         card: The card.
 
@@ -35,15 +36,16 @@ def network_input(pixels: Pixels, keys: Sequence[str], card: ModelCard) -> NDArr
         (bands, h, w) float32, h and w multiples of the card's stride.
     """
     height, width = pixels.valid.shape
-    ready = np.empty((len(card.keys), height, width), np.float32)
-    ready[:] = card.means.reshape(-1, 1, 1)
-    whole = bool(pixels.valid.all())
-    for plane, key in zip(pixels.data, keys, strict=True):
-        place = card.keys.index(key)
-        if whole:
-            ready[place] = plane
-        else:
-            np.copyto(ready[place], plane, where=pixels.valid)
+    if tuple(keys) == tuple(card.keys):
+        ready = pixels.data
+    else:
+        ready = np.empty((len(card.keys), height, width), np.float32)
+        for plane, key, mean in zip(ready, card.keys, card.means, strict=True):
+            plane[:] = pixels.data[keys.index(key)] if key in keys else mean
+    if not pixels.valid.all():
+        missing = ~pixels.valid
+        for plane, mean in zip(ready, card.means, strict=True):
+            np.copyto(plane, mean, where=missing)
     down, across = -height % card.stride, -width % card.stride
     if down or across:
         ready = np.pad(ready, ((0, 0), (0, down), (0, across)), mode="reflect")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -30,6 +31,9 @@ __all__ = [
     "mask_axes",
     "nodata_rule",
 ]
+
+_Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
+_Rest = Callable[[], _Values]
 
 # Bytes of source pixels held at once where a finer source is averaged down.
 _STRIP_BYTES = 64 << 20
@@ -113,32 +117,42 @@ class _File:
         self._rules = [nodata_rule(band.nodata, dataset.dtypes[band.index - 1]) for band in bands]
         scale = np.array([band.scale for band in bands], np.float32).reshape(-1, 1, 1)
         offset = np.array([band.offset for band in bands], np.float32).reshape(-1, 1, 1)
-        self._plain = bool((scale == 1).all() and (offset == 0).all())
+        self._moves = bool((offset != 0).any())
+        self._plain = bool((scale == 1).all()) and not self._moves
         self._scale, self._offset = scale, offset
 
-    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Reflectance (bands, h, w) and valid (h, w) on the scene's grid."""
+    def fetch(self, window: Window) -> _Rest:
+        """Read a window; what comes is reflectance (bands, h, w) and valid (h, w) of it."""
         if not self._same_grid:
-            return self._read_resampled(window)
+            found = self._read_resampled(window)
+            return lambda: found
         moved = window.shifted(round(self._cols.shift), round(self._rows.shift))
         inside = moved.intersection(self._size)
         if inside == moved:
-            return self._read_source(moved)
-        data = np.zeros((len(self._bands), *window.shape), np.float32)
-        valid = np.zeros(window.shape, bool)
-        if inside is not None:
-            rows, cols = inside.shifted(-moved.col_off, -moved.row_off).slices
-            data[:, rows, cols], valid[rows, cols] = self._read_source(inside)
-        return data, valid
+            return self._fetch_source(moved)
+        rest = None if inside is None else self._fetch_source(inside)
 
-    def _read_source(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Reflectance and valid mask of a window of the file's own pixels."""
+        def laid() -> _Values:
+            data = np.zeros((len(self._bands), *window.shape), np.float32)
+            valid = np.zeros(window.shape, bool)
+            if inside is not None and rest is not None:
+                rows, cols = inside.shifted(-moved.col_off, -moved.row_off).slices
+                data[:, rows, cols], valid[rows, cols] = rest()
+            return data, valid
+
+        return laid
+
+    def _fetch_source(self, window: Window) -> _Rest:
+        """As `fetch`, of a window of the file's own pixels."""
         indexes = [band.index for band in self._bands]
         if self._alpha is not None:
             indexes.append(self._alpha)
         raw = self._file.read(indexes, window)
         usable = self._file.read_mask(window) if self._dataset_mask else None
-        valid = np.ones(window.shape, bool) if usable is None else usable != 0
+        return partial(self._values, raw, usable)
+
+    def _values(self, raw: NDArray[Any], usable: NDArray[Any] | None) -> _Values:
+        valid = np.ones(raw.shape[1:], bool) if usable is None else usable != 0
         if self._alpha is not None:
             valid &= raw[-1] != 0
             raw = raw[:-1]
@@ -147,13 +161,14 @@ class _File:
             data = raw.astype(np.float32, copy=raw.dtype == np.float32 and not self._plain)
             if not self._plain:
                 data *= self._scale
-                data += self._offset
+                if self._moves:
+                    data += self._offset
             if raw.dtype.kind == "f":
                 # NaN compares as False.
                 valid &= (np.abs(data) < ABSURD).all(axis=0)
         return data, valid
 
-    def _read_resampled(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _read_resampled(self, window: Window) -> _Values:
         data = np.zeros((len(self._bands), *window.shape), np.float32)
         valid = np.zeros(window.shape, bool)
         width, height = self._size.width, self._size.height
@@ -167,7 +182,8 @@ class _File:
             top, bottom = self._rows.source_range(start, stop, height)
             if bottom == top:
                 continue
-            values, usable = self._read_source(Window(left, top, right - left, bottom - top))
+            source = Window(left, top, right - left, bottom - top)
+            values, usable = self._fetch_source(source)()
             down = self._rows.weights(start, stop, top, bottom, height)
             rows = slice(start - window.row_off, stop - window.row_off)
             for begin in range(window.col_off, window.col_end, _PATCH):
@@ -247,22 +263,40 @@ class SceneReader:
         Raises:
             ReadError: Pixels cannot be read; the message names file and window.
         """
+        return self.fetch(window)()
+
+    def fetch(self, window: Window) -> Callable[[], Pixels]:
+        """Read a window of the scene's grid, and leave what is to be computed of it for later.
+
+        Returns:
+            What gives the pixels. It opens and reads nothing: any thread may call it, once.
+
+        Raises:
+            ReadError: Pixels cannot be read; the message names file and window.
+        """
+        parts = [file.fetch(window) for file, _ in self._files]
+        hidden = [hiding.hidden(window) for hiding in self._class_masks]
+        return partial(self._pixels, window, parts, hidden)
+
+    def _pixels(
+        self, window: Window, parts: Sequence[_Rest], hidden: Sequence[NDArray[np.bool_]]
+    ) -> Pixels:
         valid = np.ones(window.shape, bool)
         for mask in self.scene.masks:
             if isinstance(mask, AreaMask):
                 valid &= mask.inside(self.scene.geobox.crop(window))
-        if len(self._files) == 1:
-            data, usable = self._files[0][0].read(window)
+        if len(parts) == 1:
+            data, usable = parts[0]()
             valid &= usable
         else:
             data = np.empty((len(self._bands), *window.shape), np.float32)
-            for file, mine in self._files:
-                values, usable = file.read(window)
+            for (_, mine), part in zip(self._files, parts, strict=True):
+                values, usable = part()
                 if mine:
                     data[mine] = values
                 valid &= usable
-        for hiding in self._class_masks:
-            valid &= ~hiding.hidden(window)
+        for hiding in hidden:
+            valid &= ~hiding
         return Pixels(data, valid)
 
 

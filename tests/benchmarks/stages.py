@@ -7,6 +7,8 @@ python -m tests.benchmarks.stages recipe scene.tif model.safetensors
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +23,14 @@ import torch
 
 import agriseg
 from agriseg.machine import peak_bytes
-from agriseg.models import as_numpy, build_network, load_model, new_accumulator, read_weights
+from agriseg.models import (
+    as_numpy,
+    batch_of,
+    build_network,
+    load_model,
+    new_accumulator,
+    read_weights,
+)
 from agriseg.models.predictor import adapt, streams_of
 from agriseg.pipeline import SegmentOptions, prepare
 from agriseg.pipeline.stages import assemble
@@ -53,19 +62,51 @@ def peak_mib() -> float:
     return peak_bytes() / 2**20
 
 
+class GpuUse:
+    """How busy a GPU was meanwhile, in percent of the time, as its driver sees it.
+
+    Args:
+        device: "cuda:1", or another, of which nothing is known.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.percent = math.nan
+        self._watching: subprocess.Popen[str] | None = None
+        self._line = [
+            *("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"),
+            *("--loop-ms=200", f"--id={device.partition(':')[2] or 0}"),
+        ]
+        self._is_known = device.startswith("cuda") and shutil.which("nvidia-smi") is not None
+
+    def __enter__(self) -> GpuUse:
+        if self._is_known:
+            self._watching = subprocess.Popen(self._line, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._watching is None:
+            return
+        self._watching.terminate()
+        told = [int(word) for word in self._watching.communicate()[0].split() if word.isdigit()]
+        if told:
+            self.percent = float(np.mean(told))
+
+
 def bare_speed(model: Any, chip: int, calls: int = 5) -> float:
     """Mpixel/s of the predictor on chips in memory, with as many calls at once as in a run."""
     streams = streams_of(model)
-    shape = (1, len(model.card.keys), chip, chip)
+    shape = (batch_of(model), len(model.card.keys), chip, chip)
     data = [np.random.default_rng(k).random(shape, np.float32) for k in range(streams)]
 
-    def work(x: Any) -> None:
+    def work(x: Any) -> float:
         for _ in range(calls):
-            model(x)
+            found = model(x)
+        return float(found[0, 0, 0, 0])  # a GPU answers before it is done
 
     with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(model, data))  # warm
-        return streams * calls * chip**2 / 1e6 / seconds(lambda: list(pool.map(work, data)))
+        list(pool.map(work, data))  # warm
+        pixels = streams * calls * shape[0] * chip**2
+        return pixels / 1e6 / seconds(lambda: list(pool.map(work, data)))
 
 
 def whole(scene: str, path: str, out: str, *options: str) -> dict[str, Any]:
@@ -84,11 +125,12 @@ def whole(scene: str, path: str, out: str, *options: str) -> dict[str, Any]:
     else:
         calibration = 0.0
     before = bare_speed(model, int(chip))
-    took = seconds(
-        lambda: agriseg.segment(
-            scene, out, model=model, chip=int(chip), overlap=int(overlap), **MAPS_ONLY
+    with GpuUse(model.settings.device) as use:
+        took = seconds(
+            lambda: agriseg.segment(
+                scene, out, model=model, chip=int(chip), overlap=int(overlap), **MAPS_ONLY
+            )
         )
-    )
     peak = peak_mib()
     after = bare_speed(model, int(chip))
     with rasterio.open(scene) as dataset:
@@ -105,6 +147,8 @@ def whole(scene: str, path: str, out: str, *options: str) -> dict[str, Any]:
         "numerics": model.numerics,
         "streams": streams_of(model),
         "calibration": calibration,
+        "device": model.settings.device,
+        "gpu_busy": use.percent,
     }
 
 
@@ -120,7 +164,7 @@ def alone(scene: str, path: str, out: str) -> dict[str, Any]:
                 for chip in grid.chips(row):
                     reader.read(chip.window)
 
-    probabilities = torch.rand((3, 1024, 1024))
+    probabilities = torch.rand((3, 1024, 1024)).to(model.settings.device)
 
     def merge() -> None:
         accumulator = new_accumulator(model, grid)
@@ -148,7 +192,8 @@ def recipe(scene: str, path: str) -> dict[str, Any]:
     card = agriseg.models.read_card(path)
     network = build_network(card)
     network.load_state_dict(read_weights(Path(path), card))
-    network.eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.eval().to(device)
     dataset = RasterDataset(scene)
     loader = DataLoader(
         dataset,
@@ -156,7 +201,8 @@ def recipe(scene: str, path: str) -> dict[str, Any]:
         sampler=GridGeoSampler(dataset, size=512, stride=384),
         collate_fn=stack_samples,
     )
-    mean, std = (torch.from_numpy(v).reshape(1, -1, 1, 1) for v in (card.means, card.stds))
+    shape = (1, -1, 1, 1)
+    mean, std = (torch.from_numpy(v).reshape(shape).to(device) for v in (card.means, card.stds))
     with rasterio.open(scene) as opened:
         side = opened.width
     most = (min(side, RECIPE_SIDE) // 384) ** 2
@@ -164,8 +210,8 @@ def recipe(scene: str, path: str) -> dict[str, Any]:
     started = time.perf_counter()
     with torch.inference_mode():
         for batch in loader:
-            found = network((batch["image"].float() * 1e-4 - mean) / std).argmax(1).to(torch.uint8)
-            chips += len(found)
+            x = (batch["image"].to(device).float() * 1e-4 - mean) / std
+            chips += len(network(x).argmax(1).to(torch.uint8).cpu())
             if chips >= most:
                 break
     # Each chip adds the square of its stride to the map.

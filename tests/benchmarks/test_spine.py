@@ -28,12 +28,15 @@ SIDE = int(os.environ.get("AGRISEG_BENCH_SIDE", "4096"))
 def test_spine_against_the_bare_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, scene = (write_scene(tmp_path / str(side), side) for side in (SIDE // 2, SIDE))
     model = make_model(tmp_path / "unet.safetensors", small)
+    # Before and after: machines that others use too are not as fast at all times.
+    recipes = [in_child("recipe", small, model)]
     run = in_child("whole", scene, model, tmp_path / "out")
+    recipes.append(in_child("recipe", small, model))
+    recipe = max(recipes, key=lambda one: one["mpx_s"])
     quarter = in_child("whole", small, model, tmp_path / "quarter")
     plain = in_child("whole", small, model, tmp_path / "torch", "torch")
     int8 = in_child("whole", small, model, tmp_path / "int8", "auto", "int8")
     alone = in_child("alone", small, model, tmp_path / "alone")
-    recipe = in_child("recipe", small, model)
     same = in_child("same", small, model, "auto", "int8")
     numerics = json.loads(run["numerics"])
     lines = [
@@ -44,12 +47,14 @@ def test_spine_against_the_bare_network(tmp_path: Path, capsys: pytest.CaptureFi
         _row("whole run, from the file to finished COGs", run["mpx_s"]),
         _row("  share of the bare speed", 100 * run["share"], "%"),
         _row("  share that overlapping chips would leave", 100 * run["share_of_overlap"], "%"),
+        *([] if run["device"] == "cpu" else [_row("  GPU busy", run["gpu_busy"], "%")]),
         _row("the same in torch, bare", plain["bare_mpx_s"]),
         _row("the same in torch, whole run", plain["mpx_s"]),
         _row("the same in int8, bare", int8["bare_mpx_s"]),
         _row("the same in int8, whole run", int8["mpx_s"]),
         _row("  and its calibration on the scene", int8["calibration"], "s"),
         _row("torchgeo's recipe: 512/384, float32, no merge", recipe["mpx_s"]),
+        _row("  the slower of two times", min(one["mpx_s"] for one in recipes)),
         _row("  times as fast as that", run["mpx_s"] / recipe["mpx_s"], "times"),
         *(_row(f"{stage} alone", speed) for stage, speed in alone.items()),
         _row("peak memory", run["peak_mib"], "MiB"),

@@ -227,15 +227,15 @@ def test_beside_a_skipped_chip_confidence_is_whole_or_nothing(
     from agriseg.geobox import Window
     from agriseg.raster import SceneReader
 
-    read = SceneReader.read
+    fetch = SceneReader.fetch
 
     def fail(self: SceneReader, window: Window) -> Any:
         if window.row_off == bad_row * 12 and window.height == 16 and window.col_off == 12:
             raise ReadError(f"scene.tif: {window} cannot be read")
-        return read(self, window)
+        return fetch(self, window)
 
     path = write_raster(tmp_path / "scene.tif", class_field(28, 40), descriptions=["red"])
-    monkeypatch.setattr(SceneReader, "read", fail)
+    monkeypatch.setattr(SceneReader, "fetch", fail)
     run = agriseg.segment(path, tmp_path, model=Identity(), skip_unreadable=True, swaths=swaths)
     assert isinstance(run, agriseg.Run)
     with rasterio.open(run.confidence) as dataset:

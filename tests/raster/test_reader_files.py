@@ -147,13 +147,13 @@ def test_patches_do_not_show(
 def test_a_window_reads_what_it_needs(whole_scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     scene, _ = whole_scene
     read: list[Window] = []
-    plain = reader_module._File._read_source
+    plain = reader_module._File._fetch_source
 
     def counted(file: Any, window: Window) -> Any:
         read.append(window)
         return plain(file, window)
 
-    monkeypatch.setattr(reader_module._File, "_read_source", counted)
+    monkeypatch.setattr(reader_module._File, "_fetch_source", counted)
     scene.read(Window(10, 12, 4, 3))
     # At most the pixels under the window and one more on each side.
     assert len(read) == 3

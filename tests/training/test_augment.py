@@ -113,7 +113,7 @@ def test_a_chip_is_what_it_will_be_in_use() -> None:
         "tiny", "unet", (BandInput("red", mean=0.2, std=0.1), BandInput("nir", mean=0.4, std=0.5)),
         LEGEND, stride=1, chip_size=SIZE, overlap=0,
     )  # fmt: skip
-    data, valid = given["image"][0].float().numpy(), given["valid"][0].numpy()
+    data, valid = given["image"][0].float().numpy().copy(), given["valid"][0].numpy()
     used = network_input(Pixels(data, valid), ["red", "nir"], card)
     expected = (used - card.means[:, None, None]) / card.stds[:, None, None]
     np.testing.assert_allclose(augment()(given)["image"][0].numpy(), expected, atol=1e-6)
