@@ -1,6 +1,6 @@
-"""Named arrays as bytes, for what one part of a run leaves for another.
+"""Named arrays as bytes, for what one part of a run leaves for another; and sums over blocks.
 
-They are safetensors, not npz: numpy reads the head of each npz array by parsing it as Python, and
+Bytes are safetensors, not npz: numpy reads the head of each npz array by parsing it as Python, and
 two threads that parse at a time can break each other's parser (CPython issue 106905).
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["from_bytes", "to_bytes"]
+__all__ = ["block_sums", "from_bytes", "to_bytes"]
 
 
 def to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -38,3 +38,26 @@ def from_bytes(data: bytes) -> dict[str, NDArray[Any]]:
     except SafetensorError as error:
         raise ValueError(f"damaged arrays: {error}") from error
     return arrays
+
+
+def block_sums(
+    plane: NDArray[Any], rows: ArrayLike, cols: ArrayLike, kind: DTypeLike
+) -> NDArray[Any]:
+    """Sums over the blocks of a plane (h, w).
+
+    Args:
+        plane: Numbers or truths.
+        rows: Where blocks begin along the first axis: 0 and up, each larger than the one before.
+        cols: The same along the second.
+        kind: Type in which they are added up.
+
+    Returns:
+        (rows, cols) in that type.
+    """
+    # `reduceat` along the first axis takes ten times as long.
+    starts = np.asarray(rows).tolist()
+    lines = np.empty((len(starts), plane.shape[1]), kind)
+    for line, start, end in zip(lines, starts, [*starts[1:], plane.shape[0]], strict=True):
+        np.add.reduce(plane[start:end], axis=0, dtype=kind, out=line)
+    sums: NDArray[Any] = np.add.reduceat(lines, np.asarray(cols), axis=1)
+    return sums

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from agriseg.arrays import from_bytes, to_bytes
+from agriseg.arrays import block_sums, from_bytes, to_bytes
 
 ARRAYS = {
     "count": np.array(3),
@@ -40,3 +42,17 @@ def test_nothing_is_parsed_as_python(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = to_bytes(ARRAYS)
     monkeypatch.setattr("ast.parse", refused)
     assert set(from_bytes(packed)) == set(ARRAYS)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
+@pytest.mark.parametrize("starts", [([0], [0]), ([0, 1, 4], [0, 3, 4, 8]), ([0, 2, 4, 6], [0])])
+def test_blocks_add_up(starts: tuple[list[int], list[int]], kind: type) -> None:
+    plane = np.random.default_rng(0).random((7, 9)) < 0.6
+    values = plane if kind is np.int64 else np.where(plane, np.float32(0.1), np.float32(2))
+    found = block_sums(values, *starts, kind)
+    rows, cols = ([*some, end] for some, end in zip(starts, plane.shape, strict=True))
+    expected = [
+        [values[a:b, c:d].astype(kind).sum() for c, d in pairwise(cols)] for a, b in pairwise(rows)
+    ]
+    assert found.dtype == kind
+    np.testing.assert_allclose(found, expected, rtol=1e-15)

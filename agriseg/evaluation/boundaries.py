@@ -21,13 +21,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.arrays import block_sums
 from agriseg.evaluation.scores import Floats, ratio
 
 __all__ = [
     "COUNTS",
     "MOST_PIXELS",
     "Cuts",
-    "block_sums",
     "boundary_counts",
     "boundary_scores",
     "halo_of",
@@ -112,15 +112,8 @@ def boundary_counts(
         if not truth.any() and not guess.any():
             continue
         for place, mask in enumerate(_of_class(truth, guess, known, radius, core)):
-            found[:, :, value, place] = block_sums(mask, cuts)
+            found[:, :, value, place] = block_sums(mask, *cuts, np.int64)
     return found
-
-
-def block_sums(mask: Bools, cuts: Cuts) -> NDArray[np.int64]:
-    """True pixels of a mask in each of its blocks, (blocks down, blocks across)."""
-    rows = np.add.reduceat(mask, cuts[0], axis=0, dtype=np.int64)
-    sums: NDArray[np.int64] = np.add.reduceat(rows, cuts[1], axis=1)
-    return sums
 
 
 def _of_class(

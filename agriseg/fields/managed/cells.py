@@ -8,6 +8,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from agriseg.arrays import block_sums
 from agriseg.fields.frame import Frame, frame_at
 from agriseg.fields.rows.patches import CropReader, tiles
 from agriseg.geobox import GeoBox, Window
@@ -68,8 +69,7 @@ def count_cells(reader: CropReader, side_m: float) -> Cells:
         rows, cols = np.arange(0, tile.height, row), np.arange(0, tile.width, col)
         part = slice(at[0], at[0] + len(rows)), slice(at[1], at[1] + len(cols))
         for values, total in ((is_crop, crop), (counts, known)):
-            lines = np.add.reduceat(values, rows, axis=0, dtype=np.int32)
-            total[part] = np.add.reduceat(lines, cols, axis=1)
+            total[part] = block_sums(values, rows, cols, np.int32)
     np.divide(crop, known, out=crop, where=known > 0)
     heights = np.minimum(row, box.height - np.arange(shape[0]) * row)
     widths = np.minimum(col, box.width - np.arange(shape[1]) * col)

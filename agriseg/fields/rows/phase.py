@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.arrays import block_sums
 from agriseg.fields.frame import Frame
 from agriseg.fields.rows.patches import CropReader, tiles
 from agriseg.geobox import Window
@@ -113,7 +114,7 @@ def _beat(
         across = np.add.reduceat(here * np.exp(-2j * np.pi * cycles[0] * col), cols, axis=1)
         down = np.exp(-2j * np.pi * cycles[1] * row)[:, None]
         found = np.add.reduceat(across * down, rows, axis=0)
-        count = np.add.reduceat(np.add.reduceat(here.astype(np.int64), cols, axis=1), rows, axis=0)
+        count = block_sums(here, rows, cols, np.int64)
         part = (slice(at[0].start, at[0].start + len(rows)), slice(at[1].start, None))
         part = (part[0], slice(at[1].start, at[1].start + len(cols)))
         beat[part] += found

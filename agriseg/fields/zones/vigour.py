@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
+from agriseg.arrays import block_sums
 from agriseg.fields.given import GivenField, bands_of
 from agriseg.geobox import GeoBox, Window
-from agriseg.indices import Index, compute
+from agriseg.indices import Index, Values, compute
 from agriseg.raster.reader import SceneReader
-from agriseg.vector.source import ClassReader
+from agriseg.raster.source import gdal_settings
+from agriseg.threads import in_threads
+from agriseg.vector.source import ClassReader, ClassRows
 
 __all__ = ["CoarseGrid", "Vigour", "coarse_grid", "read_vigour", "smoothed"]
 
@@ -111,34 +115,47 @@ def read_vigour(
     box, (across, down) = scene.scene.geobox, grid.pixels
     shape = grid.box.shape
     sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
-    usable, known, size = (np.zeros(shape, np.int64) for _ in range(3))
+    usable, known = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     # Whole cells, so that those along the field's edge know how much of them is on the map.
     col, row = grid.first[0] * across, grid.first[1] * down
     right = min((grid.first[0] + shape[1]) * across, box.width)
     bottom = min((grid.first[1] + shape[0]) * down, box.height)
-    for band in bands_of(Window(col, row, right - col, bottom - row), down):
-        pixels = scene.read(band)
-        rows = classes.read_window(band)
-        values = compute(index, pixels, index.keys)
+    environment = gdal_settings()
+
+    def look(band: Window) -> tuple[Values, ClassRows]:
+        with rasterio.Env(**environment):
+            return compute(index, scene.read(band), index.keys), classes.read_window(band)
+
+    # One thread reads ahead, where there is more than a band.
+    bands = list(bands_of(Window(col, row, right - col, bottom - row), down))
+    for band, (values, rows) in in_threads(look, bands, 1, "zones"):
         valid = values.valid & rows.valid
         inside = valid & field.covers(box, band)
-        counted = inside if kinds is None else inside & np.isin(rows.classes, kinds)
+        counted = inside if kinds is None else inside & _among(rows.classes, kinds)
         at = (band.row_off - row) // down
-        where = slice(at, at - (-band.height // down))
+        starts = np.arange(0, band.height, down), np.arange(0, band.width, across)
+        where = slice(at, at + len(starts[0]))
         for total, plane in (
-            (sums, np.where(counted, values.data, 0).astype(np.float64)),
+            (sums, np.where(counted, values.data, np.float32(0))),
             (counts, counted),
             (usable, inside),
             (known, valid),
-            (size, np.ones_like(valid)),
         ):
-            total[where] += _cell_sums(plane, down, across, total.dtype)
+            total[where] += block_sums(plane, *starts, total.dtype)
+    size = np.outer(_lengths(bottom - row, down), _lengths(right - col, across))
     return Vigour(sums, counts, usable, known >= _HALF * size)
 
 
-def _cell_sums(plane: NDArray[Any], down: int, across: int, kind: np.dtype[Any]) -> Floats:
-    by_row = np.add.reduceat(plane, np.arange(0, plane.shape[0], down), axis=0, dtype=kind)
-    return np.asarray(np.add.reduceat(by_row, np.arange(0, plane.shape[1], across), axis=1))
+def _lengths(pixels: int, cell: int) -> Ints:
+    """Pixels of each cell along a side, of which the last may reach out of the raster."""
+    return np.diff(np.append(np.arange(0, pixels, cell), pixels))
+
+
+def _among(classes: NDArray[Any], kinds: Sequence[int]) -> Bools:
+    if classes.dtype != np.uint8:
+        return np.isin(classes, kinds)
+    found: Bools = np.isin(np.arange(256), kinds)[classes]  # seven times as fast
+    return found
 
 
 def smoothed(vigour: Vigour, grid: CoarseGrid, smooth_m: float) -> tuple[Floats, Bools]:
