@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rasterio
+
 from agriseg.errors import OptionError
 from agriseg.farm.field_table import field_table
 from agriseg.fields.kinds import kinds_of
@@ -24,6 +26,8 @@ __all__ = ["FieldMap", "FieldOptions", "FieldTables", "map_health"]
 
 Path_ = str | os.PathLike[str]
 _BESIDE = "uniformity_percent"
+# For blocks of two bands of rows, which several indices look at; GDAL would take twice as much.
+_CACHE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,11 @@ def map_health(of: FieldMap, options: FieldOptions) -> FieldTables:
     Raises:
         InputError, BandError, OptionError: Map, scene, fields and options do not fit.
     """
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+        return _map_health(of, options)
+
+
+def _map_health(of: FieldMap, options: FieldOptions) -> FieldTables:
     from agriseg.fields.find import find_fields
 
     kinds = kinds_of(of.names, crop=options.crop, weed=options.weed, ground=options.ground)

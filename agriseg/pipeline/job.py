@@ -55,7 +55,7 @@ _DISK_BYTES_PER_PLANE = 0.6
 _DISK_BYTES_FOR_POLYGONS = 2.5
 _DISK_FLOOR = 4 << 20
 # Values of the indices in crop, of which quantiles are taken: of 2^27 at most.
-_MEMORY_BYTES_FOR_FIELDS, _MEMORY_FOR_FIELDS = 40, 3 << 30
+_MEMORY_BYTES_FOR_FIELDS, _MEMORY_FOR_FIELDS = 20, 2 << 30
 _CACHE_FOR_TILES, _CACHE_FOR_STRIPS = 128 << 20, 1 << 30
 
 

@@ -23,6 +23,7 @@ from agriseg.raster.source import RasterFile
 
 __all__ = [
     "ABSURD",
+    "OpenFiles",
     "SceneReader",
     "apart_words",
     "crs_words",
@@ -200,19 +201,50 @@ class _File:
         return data, valid
 
 
+class OpenFiles:
+    """Files that several readers of one thread share: no block of them is decoded twice."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, RasterFile] = {}
+
+    def __enter__(self) -> OpenFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        while self._files:
+            self._files.popitem()[1].dataset.close()
+
+    def open(self, path: str) -> RasterFile:
+        """The open file of a path."""
+        if path not in self._files:
+            self._files[path] = RasterFile(path)
+        return self._files[path]
+
+
 class SceneReader:
     """Reads windows of a scene; opens each file once. Use it in a `with` block, in one thread.
 
     Args:
         scene: What to read.
         keys: Roles, `role@date`, or bands, in the order wanted; all bands with a role by default.
+        files: Where it has its files from, which stay open; by default it opens its own.
 
     Raises:
         BandError: A band is not there.
         InputError: A file cannot be opened.
     """
 
-    def __init__(self, scene: Scene, keys: Sequence[str | Band] | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        keys: Sequence[str | Band] | None = None,
+        files: OpenFiles | None = None,
+    ) -> None:
         if keys is None:
             bands = [band for band in scene.bands if band.role] or list(scene.bands)
         else:
@@ -223,27 +255,27 @@ class SceneReader:
         self._files: list[tuple[_File, list[int]]] = []
         self._class_masks: list[_OpenClassMask] = []
         try:
-            self._open()
+            self._open(self._stack.enter_context(OpenFiles()) if files is None else files)
         except BaseException:
             self._stack.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, files: OpenFiles) -> None:
         places: dict[str, list[int]] = defaultdict(list)
         for place, band in enumerate(self._bands):
             places[band.path].append(place)
         alphas = {mask.path: mask.index for mask in self.scene.masks if isinstance(mask, BandMask)}
         for path, mine in places.items():
-            opened = self._stack.enter_context(RasterFile(path))
+            opened = files.open(path)
             bands = [self._bands[place] for place in mine]
             self._files.append((_File(opened, self.scene, bands, alphas.get(path)), mine))
         # Alpha in a file of its own counts for all bands; in a file of bands, for those.
         for path in alphas.keys() - {band.path for band in self.scene.bands}:
-            opened = self._stack.enter_context(RasterFile(path))
-            self._files.append((_File(opened, self.scene, (), alphas[path]), []))
+            file = _File(files.open(path), self.scene, (), alphas[path])
+            self._files.append((file, []))
         for mask in self.scene.masks:
             if isinstance(mask, ClassMask):
-                opened = self._stack.enter_context(RasterFile(mask.path))
+                opened = files.open(mask.path)
                 self._class_masks.append(_OpenClassMask(opened, mask, self.scene))
 
     def __enter__(self) -> SceneReader:

@@ -247,3 +247,27 @@ def test_files_given_wrongly(tif: Tif) -> None:
         open_scene(one, about={"a=b": "c"})
     # A fact of one's own travels, if it is not a slip of the pen.
     assert open_scene(one, bands="red", about={"farmer": "Ann"}).about == {"farmer": "Ann"}
+
+
+def test_readers_share_files(tif: Tif, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is opened once for all readers, and stays open until the last is done."""
+    data = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 100
+    scene = open_scene(tif("two.tif", data, descriptions=("red", "nir")), scale=1)
+    opened: list[str] = []
+    plain = reader_module.RasterFile.__init__
+
+    def noted(file: Any, path: str) -> None:
+        opened.append(path)
+        plain(file, path)
+
+    monkeypatch.setattr(reader_module.RasterFile, "__init__", noted)
+    with reader_module.OpenFiles() as files:
+        with reader_module.SceneReader(scene, ["red"], files) as red:
+            first = red.read(Window(0, 0, 4, 3)).data
+        with reader_module.SceneReader(scene, ["nir"], files) as nir:
+            second = nir.read(Window(0, 0, 4, 3)).data
+        handle = files.open(opened[0]).dataset
+        assert not handle.closed
+    np.testing.assert_array_equal(np.concatenate([first, second]), data)
+    assert handle.closed
+    assert len(opened) == 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agriseg.geobox import GeoBox, Window
 
-__all__ = ["WEIGHT_STEPS", "Covered", "bands_of_rows", "covered", "in_pixels"]
+__all__ = ["WEIGHT_STEPS", "Block", "Covered", "bands_of_rows", "covered", "in_pixels"]
 
 WEIGHT_STEPS = 2**20
 """Weights are whole numbers of such parts of a pixel: sums of them are exact, in any order."""
@@ -27,6 +27,12 @@ _ROWS = 512
 _FEWEST_ROWS = 64
 # Pixels of a band of rows: ten planes of float32 take 320 MB.
 _PIXELS = 2**23
+# Side of the squares of pixels that a large polygon is looked at by, and how many such are large.
+_SQUARE, _LARGE = 64, 64
+
+
+Block = tuple[slice, slice]
+"""Rows and columns of a window."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,15 @@ class Covered:
 
     Args:
         index: Which polygon.
-        cells: (n,) places in the window, counted row by row, in this order.
+        cells: (n,) places in the window, counted row by row.
         weights: (n,) share of each pixel inside the polygon, in (0, 1].
+        inner: Further pixels, all of which lie inside.
     """
 
     index: int
     cells: NDArray[np.int64]
     weights: NDArray[np.float64]
+    inner: tuple[Block, ...] = ()
 
 
 def in_pixels(shapes: NDArray[np.object_], box: GeoBox) -> NDArray[np.object_]:
@@ -118,17 +126,48 @@ def covered(window: Window, shapes: NDArray[np.object_], which: Sequence[int]) -
     # Its values do not count: one byte that stands for all of the window.
     raster = NumPyRasterSource(np.broadcast_to(np.uint8(0), window.shape))
     for some in _groups(window, shapes, which):
-        wkb = shapely.to_wkb(shapely.transform(shapes[some], turn))
+        parted = [_without_inner(window, shapes[index]) for index in some]
+        rest = np.array([shape for shape, _ in parted], object)
+        wkb = shapely.to_wkb(shapely.transform(rest, turn))
         found = exact_extract(raster, _source(wkb), ["cell_id", "coverage"])
-        for index, feature in zip(some, found, strict=True):
+        for index, (_, inner), feature in zip(some, parted, found, strict=True):
             properties = feature["properties"]
             steps = np.rint(properties["coverage"] * WEIGHT_STEPS)
             cells = properties["cell_id"]
             is_some = steps > 0
             if not is_some.all():
                 steps, cells = steps[is_some], cells[is_some]
-            if steps.size:
-                yield Covered(index, cells, steps / WEIGHT_STEPS)
+            if steps.size or inner:
+                yield Covered(index, cells, steps / WEIGHT_STEPS, inner)
+
+
+def _without_inner(window: Window, shape: Any) -> tuple[Any, tuple[Block, ...]]:
+    """Take from a large polygon the blocks of pixels of a window that lie well inside it.
+
+    Nearly all pixels of a large field do; to trace and weigh each of them takes longer than to
+    read it. No vertex of the outline moves, so the shares of all other pixels stay what they are.
+    """
+    left, top, right, bottom = shapely.bounds(shape)
+    width = min(right, window.col_end) - max(left, window.col_off)
+    height = min(bottom, window.row_end) - max(top, window.row_off)
+    if not width * height >= _LARGE * _SQUARE**2:  # NaN of an empty polygon compares as False
+        return shape, ()
+    rows, cols = (
+        np.append(np.arange(0, length, _SQUARE), length) for length in (window.height, window.width)
+    )
+    x, y = cols + window.col_off, (rows + window.row_off)[:, None]
+    shapely.prepare(shape)
+    inside = shapely.contains_properly(shape, shapely.box(x[:-1], y[:-1], x[1:], y[1:]))
+    blocks = []
+    for row, here in enumerate(inside):
+        ends = np.flatnonzero(np.diff(here, prepend=False, append=False)).reshape(-1, 2)
+        at = slice(int(rows[row]), int(rows[row + 1]))
+        blocks += [(at, slice(int(cols[first]), int(cols[end]))) for first, end in ends]
+    if not blocks:
+        return shape, ()
+    corners = np.array([(c.start, r.start, c.stop, r.stop) for r, c in blocks], float)
+    corners += np.tile([window.col_off, window.row_off], 2)
+    return shapely.difference(shape, shapely.union_all(shapely.box(*corners.T))), tuple(blocks)
 
 
 def _groups(

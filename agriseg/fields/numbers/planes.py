@@ -17,6 +17,7 @@ from agriseg.errors import InputError
 from agriseg.geobox import Window
 from agriseg.legend import NODATA
 from agriseg.raster import Scene, SceneReader
+from agriseg.raster.reader import OpenFiles
 from agriseg.raster.source import gdal_settings
 from agriseg.threads import cores, in_threads
 from agriseg.vector.source import ClassRaster, ClassReader
@@ -24,7 +25,10 @@ from agriseg.vector.source import ClassRaster, ClassReader
 if TYPE_CHECKING:
     from agriseg.indices import Index
 
-__all__ = ["Layers", "Plane", "PlaneReader", "Planes", "light_keys", "read_planes"]
+__all__ = ["Layers", "Plane", "PlaneReader", "Planes", "Where", "light_keys", "read_planes"]
+
+Where = NDArray[np.int64] | tuple[slice, slice]
+"""Pixels of a window: their places, counted row by row, or rows and columns."""
 
 # What the eye and the camera see best; blue is left out, since shade is blue.
 _LIGHT = ("green", "red", "nir")
@@ -38,6 +42,10 @@ class Plane:
 
     data: NDArray[np.float32]
     valid: NDArray[np.bool_]
+
+    def at(self, where: Where) -> Plane:
+        """As `Planes.at`."""
+        return Plane(_at(self.data, where), _at(self.valid, where))
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,20 @@ class Planes:
     has_steps: NDArray[np.bool_] | None
     indices: tuple[Plane, ...]
     brightness: Plane | None
+
+    def at(self, where: Where) -> Planes:
+        """What there is in some pixels only, one after the other: (n,) in place of (h, w)."""
+        return Planes(
+            _at(self.classes, where),
+            None if self.steps is None else _at(self.steps, where),
+            None if self.has_steps is None else _at(self.has_steps, where),
+            tuple(plane.at(where) for plane in self.indices),
+            None if self.brightness is None else self.brightness.at(where),
+        )
+
+
+def _at(plane: NDArray[Any], where: Where) -> NDArray[Any]:
+    return plane[where].ravel() if isinstance(where, tuple) else plane.take(where)
 
 
 @dataclass(frozen=True)
@@ -99,7 +121,7 @@ class PlaneReader:
     """Reads windows and keeps the files open. Use it in a `with` block, in one thread at a time.
 
     Each index has a reader of its own, so that what is missing in other bands does not matter to
-    it; GDAL keeps decoded blocks, so that none is decoded twice.
+    it; they share files, of which GDAL keeps decoded blocks, so that none is decoded twice.
     """
 
     def __init__(self, layers: Layers) -> None:
@@ -112,10 +134,11 @@ class PlaneReader:
         if scene is None:
             return
         try:
+            files = self._stack.enter_context(OpenFiles())
             if keys := light_keys(scene):
-                self._light = self._stack.enter_context(SceneReader(scene, keys))
+                self._light = self._stack.enter_context(SceneReader(scene, keys, files))
             for index in layers.indices:
-                self._bands.append(self._stack.enter_context(SceneReader(scene, index.keys)))
+                self._bands.append(self._stack.enter_context(SceneReader(scene, index.keys, files)))
         except BaseException:
             self._stack.close()
             raise

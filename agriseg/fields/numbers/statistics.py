@@ -22,6 +22,7 @@ from agriseg.fields.numbers.shade import BINS, brightness_bins, shadow_percent
 from agriseg.fields.numbers.weighted import Summary, Values
 from agriseg.fields.pixels import PixelChoice
 from agriseg.legend import NODATA
+from agriseg.threads import in_threads
 
 if TYPE_CHECKING:
     from agriseg.geobox import Window
@@ -33,6 +34,8 @@ Floats = NDArray[np.float64]
 # So many values of fields that are not yet complete are kept as they are, 4 bytes each; beyond, the
 # largest field's are rounded (`Values.compact`).
 _MOST_KEPT = 2**27
+# So many are worth a thread for each index.
+_MANY = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,31 +157,44 @@ class _Tally:
 
     def add(self, one: Covered, planes: Planes) -> None:
         """Count what one field has in one window."""
-        at, cells, weights = one.index, one.cells, one.weights
-        classes = planes.classes.take(cells)
+        if one.cells.size:
+            self._count(one.index, planes.at(one.cells), one.weights)
+        for block in one.inner:
+            self._count(one.index, planes.at(block), None)
+
+    def _count(self, at: int, pixels: Planes, weights: Floats | None) -> None:
+        """Count (n,) pixels of a field, of some weight; of 1 where it is None."""
+
+        def weight_of(which: NDArray[np.bool_]) -> Floats | None:
+            return None if weights is None else weights[which]
+
+        def total(which: NDArray[np.bool_]) -> float:
+            return float(np.count_nonzero(which) if weights is None else weights[which].sum())
+
+        classes = pixels.classes
         self.cover[at] += np.bincount(classes, weights, 256)
-        if planes.steps is not None:
+        if pixels.steps is not None:
             known = classes != NODATA
-            if planes.has_steps is not None:
-                known &= planes.has_steps.take(cells)
-            counts = np.where(known, weights, 0)
-            self.sure[at] += counts.sum()
-            self.steps[at] += counts @ planes.steps.take(cells)
-        if self.light is not None and planes.brightness is not None:
-            usable = planes.brightness.valid.take(cells) & (classes != NODATA)
-            bins = brightness_bins(planes.brightness.data.take(cells[usable]))
+            if pixels.has_steps is not None:
+                known &= pixels.has_steps
+            self.sure[at] += total(known)
+            steps = pixels.steps[known]
+            some = weight_of(known)
+            self.steps[at] += steps.sum(dtype=np.int64) if some is None else some @ steps
+        if self.light is not None and pixels.brightness is not None:
+            usable = pixels.brightness.valid & (classes != NODATA)
+            bins = brightness_bins(pixels.brightness.data[usable])
             bins += np.int32(BINS) * self.ground[classes[usable]]
-            found = np.bincount(bins, weights[usable], 2 * BINS)
+            found = np.bincount(bins, weight_of(usable), 2 * BINS)
             self.light[at] += found.reshape(2, BINS)
         is_chosen = self.is_chosen[classes]
-        cells, weights = cells[is_chosen], weights[is_chosen]
-        self.chosen[at] += weights.sum()
+        self.chosen[at] += total(is_chosen)
         if not self.indices:
             return
         values = self.open.setdefault(at, [Values() for _ in range(self.indices)])
-        for plane, kept in zip(planes.indices, values, strict=True):
-            usable = plane.valid.take(cells)
-            kept.add(plane.data.take(cells[usable]), weights[usable])
+        for plane, kept in zip(pixels.indices, values, strict=True):
+            usable = plane.valid & is_chosen
+            kept.add(plane.data[usable], weight_of(usable))
 
     def close(self, window: Window) -> None:
         """Sum up fields that end in a window, and keep the memory of the others in bounds."""
@@ -193,7 +209,9 @@ class _Tally:
             sizes[at] = sum(map(len, self.open[at]))
 
     def _finish(self, at: int) -> None:
-        self.done[at] = [values.summary() for values in self.open.pop(at)]
+        values = self.open.pop(at)
+        threads = len(values) if sum(map(len, values)) > _MANY else 1
+        self.done[at] = [found for _, found in in_threads(Values.summary, values, threads, "sum")]
 
     def result(self) -> FieldCounts:
         for at in list(self.open):

@@ -75,8 +75,11 @@ class Values:
         """How many values are kept."""
         return sum(map(len, self._whole)) + sum(len(values) for values, _ in self._partial)
 
-    def add(self, values: Floats, weights: NDArray[np.float64]) -> None:
-        """Take (n,) finite values of weights in (0, 1]."""
+    def add(self, values: Floats, weights: NDArray[np.float64] | None) -> None:
+        """Take (n,) finite values of weights in (0, 1]; None: of 1."""
+        if weights is None:
+            self._whole.append(values)
+            return
         is_whole = weights == 1
         self._whole.append(values[is_whole])
         self._partial.append((values[~is_whole], weights[~is_whole]))
@@ -89,8 +92,12 @@ class Values:
         whole, partial, weights = self._sorted()
         if not len(whole) + len(partial):
             return
-        rounded = _rounded(np.concatenate([whole, partial]))
-        both = np.concatenate([np.ones(len(whole)), weights])
+        # Rounding keeps their order, so equal ones lie side by side: no other array of their size.
+        whole = _rounded(whole)
+        starts = np.concatenate([[True], whole[1:] != whole[:-1]])[: len(whole)].nonzero()[0]
+        counts = np.diff(starts, append=len(whole))
+        rounded = np.concatenate([whole[starts], _rounded(partial)])
+        both = np.concatenate([counts, weights])
         values, places = np.unique(rounded, return_inverse=True)
         self._whole = []
         self._partial = [(values, np.bincount(places, both).astype(np.float64))]
