@@ -19,7 +19,7 @@ from agriseg.raster.scene import FACTS
 from agriseg.raster.source import gdal_settings
 from agriseg.raster.writer import ByteLayer, write_cog
 from agriseg.runs.bundles import ALONE, bundled
-from agriseg.threads import in_threads
+from agriseg.threads import cores, in_threads
 from agriseg.tiling import CONFIDENCE_STEPS
 
 __all__ = ["assemble", "combined", "make_maps", "make_polygons", "put_together"]
@@ -30,6 +30,8 @@ _SMALL = 1 << 18
 _LARGE = 1 << 24
 # Rows of the map are read once, tile after tile; more is neither faster nor needed.
 _CACHE_BYTES = 32 << 20
+# Row files that are open at a time: a row of tiles lies in a few. A hundred take 90 MB more.
+_FEW_OPEN = {"GDAL_MAX_DATASET_POOL_SIZE": "32"}
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
 
 
@@ -139,13 +141,16 @@ def assemble(job: Job) -> list[str]:
             write_cog(path, pieces, box, rasters[path], tags=tags)
         return [path.name, path.name + ".aux.xml"]
 
-    # Compressing uses all cores, but finding the overviews' classes does not; a small raster is
-    # written sooner than a thread has begun.
-    environment = {**gdal_settings(), **ALONE}
+    # Compressing uses all cores, but finding the overviews' classes does not. On two cores that
+    # would gain nothing, and both rasters at a time take 60 MB more. A small raster is written
+    # sooner than a thread has begun.
+    environment = {**gdal_settings(), **ALONE, **_FEW_OPEN}
     if box.width * box.height <= _SMALL:
         names = [name for path in rasters for name in write(path)]
     else:
-        names = [name for _, two in in_threads(write, list(rasters), 2, "assemble") for name in two]
+        threads = 2 if cores() > 2 else 1
+        made = in_threads(write, list(rasters), threads, "assemble")
+        names = [name for _, two in made for name in two]
     if not job.options.probabilities:
         # From an earlier run with other options; it would not belong to these classes.
         for stale in (folder.probabilities, folder.path / "probabilities.tif.aux.xml"):
