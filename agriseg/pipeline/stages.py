@@ -30,7 +30,7 @@ _SMALL = 1 << 18
 _LARGE = 1 << 24
 # Rows of the map are read once, tile after tile; more is neither faster nor needed.
 _CACHE_BYTES = 32 << 20
-# Row files that are open at a time: a row of tiles lies in a few. A hundred take 90 MB more.
+# Row files that are open at a time. A row of tiles lies in a few; GDAL would keep a hundred.
 _FEW_OPEN = {"GDAL_MAX_DATASET_POOL_SIZE": "32"}
 _FOUND = ("outputs", "classes", "unreadable", "rows_from_earlier_run", "seconds")
 
