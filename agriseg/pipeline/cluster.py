@@ -201,6 +201,16 @@ class DaskPool:
         return Done(task, error=error)
 
 
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """False of what asyncio says later where Dask closed a connection in the midst of a pause.
+
+    `distributed.batched` pauses by waiting for what does not come within 10 ms. Where its loop ends
+    before it hears of that, asyncio tells of an exception that nobody asked for.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is not TimeoutError or "never retrieved" not in record.getMessage()
+
+
 def _itself(model: PackedModel) -> PackedModel:
     return model
 
@@ -268,6 +278,7 @@ def pool_of(
     Raises:
         WorkerError: They do not come.
     """
+    logging.getLogger("asyncio").addFilter(_is_worth_saying)
     until = time.monotonic() + _START_S
     while len(_workers_of(client)) < least:
         at_start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import pickle
 import sys
 import time
@@ -144,3 +146,19 @@ def test_that_no_worker_is_left_is_said_once(
     assert len(said) == 1
     assert "no workers any more" in said[0]
     assert pool.workers == 2  # as many as may come again
+
+
+def test_a_pause_of_dask_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    def drop(error: Exception) -> None:
+        loop = asyncio.new_event_loop()
+        loop.create_future().set_exception(error)
+        loop.close()
+        gc.collect()
+
+    with cluster.pool_of(Client()):
+        pass
+    caplog.clear()
+    drop(TimeoutError("Timeout"))
+    assert not caplog.records
+    drop(ValueError("of another kind"))
+    assert "never retrieved" in caplog.text
