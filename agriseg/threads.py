@@ -22,7 +22,11 @@ def cores(most: int = _MOST) -> int:
 
 
 def in_threads(
-    work: Callable[[_A], _B], items: Iterable[_A], threads: int | None = None, name: str = "work"
+    work: Callable[[_A], _B],
+    items: Iterable[_A],
+    threads: int | None = None,
+    name: str = "work",
+    ahead: int = 1,
 ) -> Generator[tuple[_A, _B], None, None]:
     """Results of `work`, each with what it was done to, in the order of `items`.
 
@@ -34,6 +38,7 @@ def in_threads(
         items: What it is done to.
         threads: How many at a time; None: one a core, up to eight.
         name: Of the threads.
+        ahead: How many more can be done, or wait, while a result is used.
     """
     if isinstance(items, Sized) and len(items) == 1:
         # GDAL and PROJ take ten milliseconds to begin in a new thread, longer than a small raster.
@@ -42,7 +47,7 @@ def in_threads(
         return
     threads = threads or cores()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=f"agriseg-{name}")
-    yield from in_order(pool, work, items, threads)
+    yield from in_order(pool, work, items, threads, ahead)
 
 
 def in_order(

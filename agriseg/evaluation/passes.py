@@ -19,7 +19,7 @@ from agriseg.evaluation.measures import plan_units
 from agriseg.evaluation.pictures import Album
 from agriseg.evaluation.tally import Tally, tally_rows
 from agriseg.labels import LabelledScene
-from agriseg.models import LoadOptions, Predictor, streams_of
+from agriseg.models import LoadOptions, Predictor, is_asynchronous, streams_of
 
 __all__ = ["EvaluateKeywords", "Pass", "Watcher", "Work", "pixel_areas", "run_pass"]
 
@@ -99,7 +99,8 @@ def run_pass(work: Work) -> Pass:
             "with data; look at the labels with a GIS, and at their CRS"
         )
     # Where one thread does all, counting is not part of what a map takes.
-    seconds = clock.waited if streams_of(work.predictor) == 1 else clock.total
+    is_one = streams_of(work.predictor) == 1 and not is_asynchronous(work.predictor)
+    seconds = clock.waited if is_one else clock.total
     return Pass(work, tally, sample, seconds, _notes(tasks, work))
 
 

@@ -18,7 +18,9 @@ from agriseg.models.predictor import (
     adapt,
     adapt_to_pixels,
     batch_of,
+    is_asynchronous,
     new_accumulator,
+    new_batch,
     numerics_of,
     streams_of,
 )
@@ -79,6 +81,13 @@ class Augmented:
     @property
     def streams(self) -> int:
         return streams_of(self._predictor)
+
+    @property
+    def is_asynchronous(self) -> bool:
+        return is_asynchronous(self._predictor)
+
+    def new_batch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return new_batch(self._predictor, shape)
 
     @property
     def fingerprint(self) -> str | None:

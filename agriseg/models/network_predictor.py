@@ -63,6 +63,11 @@ class SettledPredictor:
         """Calls that may go on at once."""
         return self.settings.streams
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether calls return before they are done."""
+        return self.settings.device != "cpu"
+
     def new_accumulator(self, grid: ChipGrid, probabilities: bool = False) -> TorchAccumulator:
         """A merge in torch where the predictor computes; on a CPU it is faster than numpy's."""
         return TorchAccumulator(

@@ -35,8 +35,10 @@ __all__ = [
     "check_output",
     "check_predictor",
     "fingerprint_of",
+    "is_asynchronous",
     "make_ready",
     "new_accumulator",
+    "new_batch",
     "numerics_of",
     "streams_for",
     "streams_of",
@@ -63,6 +65,9 @@ class Predictor(Protocol):
                                  set and library versions; equal texts promise equal bytes.
         batch: int               The one number of chips that it is called with.
         streams: int             Calls that may go on at once, from as many threads.
+        is_asynchronous: bool    Calls return before they are done, as those of a GPU do. They come
+                                 from a thread of their own, well ahead of the merging.
+        new_batch(shape)         Where a batch is put together: memory that is copied fast from.
         fingerprint: str         Changes whenever card or weights do.
         for_scene(scene)         A predictor made for one scene, such as with its own threshold.
         for_pixels(scene, sample_of)    The same for pixels that are in no file (`SampleOf`).
@@ -200,6 +205,17 @@ def streams_of(predictor: Predictor) -> int:
         ModelError: It says something else than a whole number of 1 or more.
     """
     return _whole(predictor, "streams")
+
+
+def is_asynchronous(predictor: Predictor) -> bool:
+    """Whether its calls return before they are done; not so where it does not say."""
+    return getattr(predictor, "is_asynchronous", False) is True
+
+
+def new_batch(predictor: Predictor, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Memory in which a batch for it is put together; what is in it is undefined."""
+    own = getattr(predictor, "new_batch", None)
+    return np.empty(shape, np.float32) if own is None else cast("NDArray[np.float32]", own(shape))
 
 
 def streams_for(predictor: Predictor, grid: ChipGrid) -> int:

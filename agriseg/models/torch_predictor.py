@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from agriseg.models.torch_threads import torch_threads
 __all__ = ["TorchPredictor", "load"]
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+# Batches that a GPU has yet to do: with one it would wait for each next one to come.
+_QUEUED = 2
 
 
 def load(path: Path, card: ModelCard, numerics: Numerics, *, trust: bool = False) -> TorchPredictor:
@@ -62,6 +65,16 @@ class TorchPredictor(NetworkPredictor):
         shape = (1, -1, 1, 1)
         self._means = torch.from_numpy(card.means).reshape(shape).to(self._device)
         self._stds = torch.from_numpy(card.stds).reshape(shape).to(self._device)
+        self._queued: deque[tuple[torch.cuda.Event, NDArray[np.float32]]] = deque()
+
+    def new_batch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Memory for a batch: for a GPU such as it copies from while others work."""
+        if self._device.type != "cuda":
+            return np.empty(shape, np.float32)
+        batch: NDArray[np.float32] = torch.empty(
+            shape, dtype=torch.float32, pin_memory=True
+        ).numpy()
+        return batch
 
     def __call__(self, batch: NDArray[np.float32], /) -> torch.Tensor:
         """Probabilities (n, classes, h, w) float32 on the device of (n, bands, h, w) reflectance.
@@ -82,14 +95,32 @@ class TorchPredictor(NetworkPredictor):
             logits = logits.float()
             if self.card.temperature != 1:
                 logits = logits / self.card.temperature
-            return torch.softmax(logits, dim=1).contiguous()
+            probabilities = torch.softmax(logits, dim=1).contiguous()
+            self._wait_where_far_ahead(batch)
+            return probabilities
 
     def _upload(self, batch: NDArray[np.float32]) -> torch.Tensor:
         x = torch.from_numpy(batch if batch.flags.writeable else batch.copy())
         if self._device.type != "cuda":
             return x
-        # torch's pinned allocator reuses the buffer only once the copy is through.
+        # What `new_batch` gave is pinned already. If not, torch reuses the pinned copy only once
+        # the GPU has it.
         return x.pin_memory().to(self._device, non_blocking=True)
+
+    def _wait_where_far_ahead(self, batch: NDArray[np.float32]) -> None:
+        """Wait until a GPU has no more than `_QUEUED` batches to do.
+
+        Else all that is there would be asked of it at once, before the merging of finished rows;
+        these would then come back with nothing left for it to do meanwhile.
+        """
+        if self._device.type != "cuda":
+            return
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done.record(torch.cuda.current_stream(self._device))
+        # The batch is kept until the GPU has read it.
+        self._queued.append((done, batch))
+        if len(self._queued) > _QUEUED:
+            self._queued.popleft()[0].synchronize()
 
     def _fixed_arithmetic(self) -> Any:
         """What makes equal inputs give equal bytes: cuDNN's algorithms, one CPU thread."""

@@ -22,6 +22,7 @@ from agriseg.models import (
     batch_of,
     check_fit,
     check_predictor,
+    is_asynchronous,
     numerics_of,
     streams_for,
 )
@@ -33,6 +34,7 @@ from agriseg.pipeline.folder import (
     refuse_overwriting,
     replaced,
 )
+from agriseg.pipeline.predicting import BATCHES_AHEAD
 from agriseg.raster import Scene, describe_scene
 from agriseg.raster.source import inspect
 from agriseg.runs.folder import RunFolder
@@ -201,7 +203,11 @@ class Job:
         rows = 3 * grid.size * grid.width * (planes + 1)
         # Read ahead, waiting for each stream and its successor, and being merged.
         streams, batch = streams_for(self.predictor, grid), batch_of(self.predictor)
-        waiting = 5 + (streams + 3) * batch + (streams * batch if batch > 1 else 0)
+        waiting = 5 + (streams + 3) * batch
+        if is_asynchronous(self.predictor):
+            waiting += BATCHES_AHEAD * batch
+        elif batch > 1:
+            waiting += streams * batch
         memory = chip * waiting + strips + rows + self.cache_bytes
         if self.options.polygons:
             memory += BYTES_PER_PIXEL * grid.size * grid.width * threads_for(grid.size * grid.width)

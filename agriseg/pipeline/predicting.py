@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agriseg.models import Predictor, batch_of, check_output
+from agriseg.models import Predictor, batch_of, check_output, is_asynchronous, new_batch
 from agriseg.threads import in_threads
 from agriseg.tiling import Chip
 
-__all__ = ["ChipPixels", "Predicted", "predict_chips"]
+__all__ = ["BATCHES_AHEAD", "ChipPixels", "Predicted", "predict_chips"]
+
+# For a GPU, batches are put together in threads: one of 4 chips of 1024 x 1024 pixels in five bands
+# takes some 20 ms, and what it waits for it does not predict. Some wait when it wants the next.
+_FILLERS = 2
+_WAITING = 3
+# All that are there at a time: filled, waiting, predicted, and being merged.
+BATCHES_AHEAD = 2 * _FILLERS + _WAITING + 2
 
 
 @dataclass
@@ -48,15 +55,31 @@ def predict_chips(
         chips: What it predicts.
         streams: Calls that go on at once.
     """
-    predict = _Batches(predictor)
-    groups = _groups(chips, predict.size)
-    found: Generator[tuple[list[ChipPixels], Any], None, None]
-    if streams == 1:  # an object of anybody's: in the thread that it comes from
-        found = ((group, predict(group)) for group in groups)
+    batches = _Batches(predictor)
+    groups = _groups(chips, batches.size)
+    if is_asynchronous(predictor):
+        found = _predict_ahead(batches, groups)
+    elif streams == 1:  # an object of anybody's: in the thread that it comes from
+        found = ((group, batches(group)) for group in groups)
     else:
-        found = in_threads(predict, groups, streams, "predict")
+        found = in_threads(batches, groups, streams, "predict")
     with closing(found):
         yield from _apart(found)
+
+
+def _predict_ahead(
+    batches: _Batches, groups: Iterable[list[ChipPixels]]
+) -> Generator[tuple[list[ChipPixels], Any], None, None]:
+    """Keep a GPU at work while its results are merged, and while these wait for it."""
+
+    def predict(filled: tuple[list[ChipPixels], Any]) -> Any:
+        return batches.predict(filled[1])
+
+    filled = in_threads(batches.fill, groups, _FILLERS, "batch")
+    found = in_threads(predict, filled, 1, "predict", _WAITING)
+    with closing(filled), closing(found):
+        for (group, _), probabilities in found:
+            yield group, probabilities
 
 
 def _apart(found: Iterable[tuple[list[ChipPixels], Any]]) -> Iterator[Predicted]:
@@ -83,15 +106,25 @@ class _Batches:
 
     def __call__(self, group: list[ChipPixels]) -> Any:
         """Probabilities (size, classes, h, w) of the chips that have data; None where none has."""
+        return self.predict(self.fill(group))
+
+    def fill(self, group: list[ChipPixels]) -> NDArray[np.float32] | None:
+        """(size, bands, h, w) of the chips that have data, and zeros; None where none has."""
         chips = [pixels.data for pixels in group if pixels.data is not None]
         if not chips:
             return None
         if self.size == 1:
-            batch = chips[0][None]
-        else:
-            batch = np.zeros((self.size, *chips[0].shape), np.float32)
-            for place, data in enumerate(chips):
-                batch[place] = data
+            return chips[0][None]
+        batch = new_batch(self._predictor, (self.size, *chips[0].shape))
+        for place, data in enumerate(chips):
+            batch[place] = data
+        batch[len(chips) :] = 0
+        return batch
+
+    def predict(self, batch: NDArray[np.float32] | None) -> Any:
+        """Probabilities (size, classes, h, w) of a batch."""
+        if batch is None:
+            return None
         probabilities = self._predictor(batch)
         expected = (len(batch), len(self._predictor.card.legend), *batch.shape[2:])
         if not self._is_checked or tuple(probabilities.shape) != expected:

@@ -16,9 +16,12 @@ from agriseg.models import (
     check_output,
     check_predictor,
     fingerprint_of,
+    is_asynchronous,
     new_accumulator,
+    new_batch,
     numerics_of,
 )
+from agriseg.models.augment import augmented
 from agriseg.tiling import ChipGrid, NumpyAccumulator
 
 
@@ -39,6 +42,8 @@ def test_defaults(make_card, make_scene):
     assert check_predictor(plain) is plain
     assert adapt(plain, make_scene("red")) is plain
     assert batch_of(plain) == 1
+    assert not is_asynchronous(plain)
+    assert new_batch(plain, (2, 1, 8, 4)).shape == (2, 1, 8, 4)
     assert "Plain" in numerics_of(plain)
     assert fingerprint_of(plain) == plain.card.digest
     assert about(plain) == {"name": "tiny"}
@@ -48,13 +53,16 @@ def test_defaults(make_card, make_scene):
 
 def test_own_parts_are_found(make_card, make_scene):
     class Full(Plain):
-        numerics, batch, fingerprint = "mine", 3, "f"
+        numerics, batch, fingerprint, is_asynchronous = "mine", 3, "f", True
 
         def for_scene(self, scene):
             return Full(make_card(name=scene.name))
 
         def new_accumulator(self, grid, probabilities=False):
             return ("mine", grid, probabilities)
+
+        def new_batch(self, shape):
+            return ("mine", shape)
 
         def about(self):
             return {"threshold": 0.3}
@@ -64,6 +72,11 @@ def test_own_parts_are_found(make_card, make_scene):
     assert adapt(full, make_scene("red")).card.name == "meadow"
     grid = ChipGrid(8, 8, 8, 0)
     assert new_accumulator(full, grid, probabilities=True) == ("mine", grid, True)
+    assert is_asynchronous(full)
+    assert new_batch(full, (3, 1, 8, 8)) == ("mine", (3, 1, 8, 8))
+    mirrored = augmented(full, "flips")
+    assert is_asynchronous(mirrored)
+    assert new_batch(mirrored, (3, 1, 8, 8)) == ("mine", (3, 1, 8, 8))
     assert about(full) == {"name": "tiny", "threshold": 0.3}
 
 

@@ -335,3 +335,34 @@ def test_the_merge_of_streams_takes_one_thread_and_gives_it_back(make_card, monk
     finally:
         torch.set_num_threads(before)
     assert seen == [1, 1, 2, 2]
+
+
+def test_a_gpu_has_two_batches_to_do_and_they_are_kept_until_then(make_card, monkeypatch):
+    """With events of no GPU; that it then computes the same is in test_cuda."""
+    done: list[int] = []
+
+    class Event:
+        made = 0
+
+        def __init__(self, blocking: bool) -> None:
+            assert blocking  # else a core would spin
+            self.number = Event.made
+            Event.made += 1
+
+        def record(self, stream: object) -> None:
+            assert stream == "stream of cuda:1"
+
+        def synchronize(self) -> None:
+            done.append(self.number)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    predictor = TorchPredictor(make_card(), trained(make_card()), resolve_numerics(**FLOAT32))
+    assert not predictor.is_asynchronous
+    assert predictor.new_batch((2, 2, 8, 8)).shape == (2, 2, 8, 8)
+    predictor._device = torch.device("cuda:1")
+    batches = [reflectance(1, 8, 8, seed) for seed in range(5)]
+    for batch in batches:
+        predictor._wait_where_far_ahead(batch)
+    assert done == [0, 1, 2]
+    assert [id(kept) for _, kept in predictor._queued] == [id(one) for one in batches[3:]]

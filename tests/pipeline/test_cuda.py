@@ -120,3 +120,21 @@ def test_out_of_memory_says_what_would_fit(card: ModelCard, network: torch.nn.Mo
     finally:
         del hog
         torch.cuda.empty_cache()
+
+
+def test_batches_lie_in_memory_that_is_copied_from_meanwhile(
+    card: ModelCard, network: torch.nn.Module
+) -> None:
+    model = predictor(card, network, precision="float32")
+    rng = np.random.default_rng(0)
+    values = [rng.random((4, 2, 256, 256), np.float32) for _ in range(12)]
+    expected = [model(one).cpu() for one in values]
+    found = []
+    for one in values:  # memory of batches that were dropped comes again
+        batch = model.new_batch(one.shape)
+        assert torch.from_numpy(batch).is_pinned()
+        batch[:] = one
+        found.append(model(batch))
+        del batch
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours.cpu(), theirs)
