@@ -161,6 +161,8 @@ def resolve_numerics(
     where = "cpu" if engine in _CPU_ONLY and device == "auto" else _device(device)
     on_cuda = where.startswith("cuda")
     chosen, why = _engine(engine, where)
+    if precision == "int8" and not _may_have_vnni():
+        why = "as asked, but this processor has no VNNI: int8 is no faster on it"
     return Numerics(
         engine=chosen,
         engine_version=_versions(chosen, precision),
@@ -299,6 +301,18 @@ def _cpu_has(*tests: str) -> bool:
     import torch
 
     return any(bool(getattr(torch.cpu, test, bool)()) for test in tests)
+
+
+def _may_have_vnni() -> bool:
+    """Whether the processor may multiply bytes faster than floats: False only where it is known.
+
+    On an EPYC with AVX2 only, a U-Net made 0.29 Mpixel/s in int8 and in float32.
+    """
+    import torch
+
+    # Not in every version of torch.
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(known.get(name, True) for name in ("avx_vnni", "avx512_vnni"))
 
 
 def _cpu_isa(engine: str) -> str:

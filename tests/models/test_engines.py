@@ -172,3 +172,19 @@ def test_which_of_equal_gpus_does_not_matter(gpus):
 def test_numpy_says_what_it_runs_on():
     assert isinstance(numpy_isa(), str)
     assert numpy_isa()
+
+
+@pytest.mark.parametrize(
+    ("known", "is_slow"),
+    [
+        ({"avx_vnni": False, "avx512_vnni": False}, True),
+        ({"avx_vnni": True, "avx512_vnni": False}, False),
+        ({"avx_vnni": False, "avx512_vnni": True}, False),
+        ({}, False),
+    ],
+)
+def test_int8_is_said_to_be_no_faster_where_that_is_known(monkeypatch, known, is_slow):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    why = resolve_numerics(precision="int8", device="cpu").why
+    assert ("no VNNI" in why) == is_slow
+    assert "VNNI" not in resolve_numerics(precision="float32", device="cpu").why
