@@ -23,9 +23,7 @@ _SAID = ("date", "crop", "growth_stage", "farm", "client")
 
 
 def health(
-    runs: Annotated[
-        list[str], opt.argument("RUN", "Folders that agriseg segment left: OUT/SCENE.")
-    ],
+    results: opt.Results,
     *,
     out: Annotated[
         str | None,
@@ -84,13 +82,19 @@ def health(
 
     - `agriseg health out/field`
 
+    - `agriseg health out --parcels parcels.gpkg`
+
     - `agriseg health out/field --parcels parcels.gpkg --id-col parcel -o fields.csv`
 
     - `agriseg health out/trial --parcels plots.gpkg --inset-m 0.5 -i NDRE -o plots.csv`
     """
     from agriseg.farm.health import field_health
     from agriseg.publish import refresh_project
+    from agriseg.runs.record import run_folders
 
+    runs = [str(one) for given in results for one in run_folders(Path(given))]
+    if not runs:
+        raise InputError(f"{results[0]} holds no run; give OUT/SCENE, or OUT for all of them")
     if out is not None and len(runs) > 1:
         raise OptionError("-o is for one run; each run gets its own fields.gpkg without it")
     if scene is not None and len(runs) > 1:
@@ -123,6 +127,8 @@ def health(
             _show(run, found, out)
         refresh_project(run)
         told.append({"run": run, "notes": found.attrs["notes"], "fields": records(found)})
+    for given in set(results) - set(runs):  # a folder of many scenes has a project of its own
+        refresh_project(given)
     answer.give(told)
     if failed:
         words = "; ".join(f"{run}: {error}" for run, error in failed.items())

@@ -16,6 +16,7 @@ from agriseg.farm.tables import check_table, write_table
 from agriseg.fields.dates.inherit import Change, inherit_ids, natural
 from agriseg.raster.scene import FACTS
 from agriseg.runs import Run, read_run
+from agriseg.runs.record import run_folders
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -178,7 +179,7 @@ def _opened(runs: Runs | str | Path) -> list[Run]:
     given: Iterable[str | Path | Run] = [runs] if isinstance(runs, str | Path) else runs
     found: dict[Path, Run] = {}
     for one in given:
-        for run in [one] if isinstance(one, Run) else _below(Path(one)):
+        for run in [one] if isinstance(one, Run) else map(read_run, run_folders(Path(one))):
             found[run.path.resolve()] = run
     if not found:
         raise InputError(
@@ -186,17 +187,6 @@ def _opened(runs: Runs | str | Path) -> list[Run]:
             "-o season.csv"
         )
     return list(found.values())
-
-
-def _below(path: Path) -> list[Run]:
-    if path.is_file():
-        # From a pattern such as out/*, which finds batch.json and index.gpkg too.
-        return [read_run(path.parent)] if path.name == "run.json" else []
-    if path.is_dir() and not (path / "run.json").exists():
-        inside = sorted(record.parent for record in path.glob("*/run.json"))
-        if inside:
-            return [read_run(folder) for folder in inside]
-    return [read_run(path)]
 
 
 def _dated(runs: Sequence[Run], dates: Mapping[str, str]) -> list[_Dated]:

@@ -16,7 +16,7 @@ from agriseg.runs.folder import RunFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "open_run", "read_outputs", "read_run", "write_record"]
+__all__ = ["Run", "open_run", "read_outputs", "read_run", "run_folders", "write_record"]
 
 FORMAT = 1
 
@@ -209,3 +209,19 @@ def open_run(path: str | os.PathLike[str]) -> Run:
                 f'agriseg.open_run("{inside[0]}")'
             )
     return read_run(folder)
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The folders of runs that a path stands for, as people give them.
+
+    Args:
+        path: A run's folder, or the run.json in it; or a folder of such folders. Other files stand
+            for none: a pattern such as out/* finds batch.json, too. What else there is, or is not,
+            stands for itself.
+    """
+    record = RunFolder(path).record
+    if path.is_file():
+        return [path.parent] if path.name == record.name else []
+    if record.exists():
+        return [path]
+    return sorted(one.parent for one in path.glob(f"*/{record.name}")) or [path]

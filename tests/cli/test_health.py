@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,27 @@ def test_one_bad_run_does_not_stop_the_others(agriseg: Command, farm: Farm, tmp_
     assert "1 of 2 runs" in done.stderr
     assert "absent holds no finished run" in done.stderr
     assert [len(one["fields"]) for one in json.loads(done.stdout)] == [2]
+
+
+def test_a_folder_of_many_scenes_stands_for_all_of_them(
+    agriseg: Command, farm: Farm, tmp_path: Path
+) -> None:
+    season = tmp_path / "season"
+    for name in ("may", "june"):
+        shutil.copytree(farm.run.path, season / name)
+    (season / "batch.json").write_text("{}")
+    how = ("--parcels", tmp_path / "plots.gpkg", "-i", "none", "-q", "--json")
+    for given in ([season], sorted(season.iterdir())):  # as a shell makes of season/*
+        done = agriseg("health", *given, *how)
+        assert (done.returncode, done.stderr) == (0, "")
+        told = json.loads(done.stdout)
+        assert [Path(one["run"]).name for one in told] == ["june", "may"]
+        assert [len(one["fields"]) for one in told] == [2, 2]
+    assert (season / "may" / "fields.gpkg").exists()
+    done = agriseg("health", season, "-o", "x.csv")
+    assert (done.returncode, "-o is for one run" in done.stderr) == (2, True)
+    done = agriseg("health", season / "batch.json")
+    assert (done.returncode, "holds no run" in done.stderr) == (2, True)
 
 
 def test_a_trial(agriseg: Command, farm: Farm, tmp_path: Path) -> None:
