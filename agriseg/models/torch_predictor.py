@@ -67,6 +67,10 @@ class TorchPredictor(NetworkPredictor):
         self._stds = torch.from_numpy(card.stds).reshape(shape).to(self._device)
         self._queued: deque[tuple[torch.cuda.Event, NDArray[np.float32]]] = deque()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What a GPU has yet to do stays here when the predictor goes to a worker.
+        return {**self.__dict__, "_queued": deque()}
+
     def new_batch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Memory for a batch: for a GPU such as it copies from while others work."""
         if self._device.type != "cuda":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -365,4 +366,5 @@ def test_a_gpu_has_two_batches_to_do_and_they_are_kept_until_then(make_card, mon
     for batch in batches:
         predictor._wait_where_far_ahead(batch)
     assert done == [0, 1, 2]
+    assert not pickle.loads(pickle.dumps(predictor))._queued
     assert [id(kept) for _, kept in predictor._queued] == [id(one) for one in batches[3:]]
