@@ -195,20 +195,15 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         InputError: There is no finished run, or there are several; or a file of it is missing.
     """
     folder = Path(path)
-    if folder.name == RunFolder(folder).record.name and folder.is_file():
-        return read_run(folder.parent)
-    if folder.is_dir() and not RunFolder(folder).record.exists():
-        inside = sorted(one for one in folder.iterdir() if RunFolder(one).record.is_file())
-        if len(inside) == 1:
-            return read_run(inside[0])
-        if inside:
-            names = ", ".join(one.name for one in inside[:_MOST_NAMED])
-            more = ", ..." if len(inside) > _MOST_NAMED else ""
-            raise InputError(
-                f"{folder} holds {len(inside)} runs: {names}{more}; open one of them: "
-                f'agriseg.open_run("{inside[0]}")'
-            )
-    return read_run(folder)
+    inside = run_folders(folder) or [folder]
+    if len(inside) > 1:
+        names = ", ".join(one.name for one in inside[:_MOST_NAMED])
+        more = ", ..." if len(inside) > _MOST_NAMED else ""
+        raise InputError(
+            f"{folder} holds {len(inside)} runs: {names}{more}; open one of them: "
+            f'agriseg.open_run("{inside[0]}")'
+        )
+    return read_run(inside[0])
 
 
 def run_folders(path: Path) -> list[Path]:
