@@ -92,7 +92,8 @@ def health(
     from agriseg.publish import refresh_project
     from agriseg.runs.record import run_folders
 
-    runs = [str(one) for given in results for one in run_folders(Path(given))]
+    meant = [run_folders(Path(given)) for given in results]
+    runs = [str(one) for some in meant for one in some]
     if not runs:
         raise InputError(f"{results[0]} holds no run; give OUT/SCENE, or OUT for all of them")
     if out is not None and len(runs) > 1:
@@ -127,8 +128,9 @@ def health(
             _show(run, found, out)
         refresh_project(run)
         told.append({"run": run, "notes": found.attrs["notes"], "fields": records(found)})
-    for given in set(results) - set(runs):  # a folder of many scenes has a project of its own
-        refresh_project(given)
+    for given, some in zip(results, meant, strict=True):
+        if some != [Path(given)]:  # a folder of many scenes has a project of its own
+            refresh_project(given)
     answer.give(told)
     if failed:
         words = "; ".join(f"{run}: {error}" for run, error in failed.items())
