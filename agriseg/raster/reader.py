@@ -201,28 +201,17 @@ class _File:
         return data, valid
 
 
-class OpenFiles:
+class OpenFiles(ExitStack):
     """Files that several readers of one thread share: no block of them is decoded twice."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._files: dict[str, RasterFile] = {}
-
-    def __enter__(self) -> OpenFiles:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        while self._files:
-            self._files.popitem()[1].dataset.close()
 
     def open(self, path: str) -> RasterFile:
         """The open file of a path."""
         if path not in self._files:
-            self._files[path] = RasterFile(path)
+            self._files[path] = self.enter_context(RasterFile(path))
         return self._files[path]
 
 
