@@ -1,4 +1,4 @@
-"""Named arrays as bytes, for what one part of a run leaves for another; and sums over blocks.
+"""Named arrays as bytes, for what one part of a run leaves for another; and work on planes.
 
 Bytes are safetensors, not npz: numpy reads the head of each npz array by parsing it as Python, and
 two threads that parse at a time can break each other's parser (CPython issue 106905).
@@ -6,13 +6,13 @@ two threads that parse at a time can break each other's parser (CPython issue 10
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["block_sums", "from_bytes", "to_bytes"]
+__all__ = ["among", "block_sums", "from_bytes", "to_bytes"]
 
 
 def to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -61,3 +61,12 @@ def block_sums(
         np.add.reduce(plane[start:end], axis=0, dtype=kind, out=line)
     sums: NDArray[Any] = np.add.reduceat(lines, np.asarray(cols), axis=1)
     return sums
+
+
+def among(plane: NDArray[Any], values: Collection[int]) -> NDArray[np.bool_]:
+    """`np.isin` of a plane of classes, some three times as fast where these are bytes."""
+    wanted = list(values)
+    if plane.dtype != np.uint8:
+        return np.isin(plane, wanted)
+    found: NDArray[np.bool_] = np.isin(np.arange(256), wanted)[plane]
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from agriseg.arrays import block_sums, from_bytes, to_bytes
+from agriseg.arrays import among, block_sums, from_bytes, to_bytes
 
 ARRAYS = {
     "count": np.array(3),
@@ -56,3 +57,12 @@ def test_blocks_add_up(starts: tuple[list[int], list[int]], kind: type) -> None:
     ]
     assert found.dtype == kind
     np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("values", [[], [0], [3, 255], frozenset({1, 2, 300})])
+def test_what_is_among_some_values(kind: str, values: Collection[int]) -> None:
+    plane = np.arange(256).reshape(16, 16).astype(kind)
+    found = among(plane, values)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, np.isin(plane, list(values)))

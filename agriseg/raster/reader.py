@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.arrays import among
 from agriseg.bands import Band
 from agriseg.errors import InputError
 from agriseg.geobox import GeoBox, Window
@@ -350,7 +351,7 @@ class _OpenClassMask:
         if part is not None:
             classes = self._file.read([self._mask.band or 1], part)[0]
             inner = part.shifted(-box.col_off, -box.row_off).slices
-            bad[inner] = np.isin(classes, list(self._mask.values))
+            bad[inner] = among(classes, self._mask.values)
         if margin and bad.any():
             from scipy.ndimage import distance_transform_edt
 

@@ -11,6 +11,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from agriseg.arrays import among
 from agriseg.geobox import GeoBox, Window
 from agriseg.vector.source import ClassRaster, ClassReader
 
@@ -56,7 +57,7 @@ class CropReader:
         self, raster: ClassRaster, crop: frozenset[int], area: shapely.Geometry | None = None
     ) -> None:
         self.raster = raster
-        self._crop = np.array(sorted(crop), raster.dtype)
+        self._crop = sorted(crop)
         self._area = area
         self._reader = ClassReader(raster)
 
@@ -85,7 +86,7 @@ class CropReader:
         classes, counts = self._reader.window(window)
         if self._area is not None:
             counts = counts & self._inside(window)
-        return np.isin(classes, self._crop) & counts, counts
+        return among(classes, self._crop) & counts, counts
 
     def patch(self, window: Window, step: int) -> Patch:
         """A window in cells; the rows and columns that fill no cell are left out."""

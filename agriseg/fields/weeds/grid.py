@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agriseg.arrays import among
 from agriseg.errors import OptionError
 from agriseg.fields.given import GivenField, bands_of, fields_on
 from agriseg.fields.kinds import kinds_of
@@ -155,7 +156,7 @@ def _counted(
         edge = shapely.boundary(field.in_pixels(raster.geobox, band))
         on_edge = rasterize([(edge, 1)], band.shape, all_touched=True, dtype="uint8").astype(bool)
         inside = field.covers(raster.geobox, band)
-        shown = rows.valid & np.isin(rows.classes, listed)
+        shown = rows.valid & among(rows.classes, listed)
         row = band.row_off - window.row_off
         cover.add(BandPixels(row, rows.valid, shown, inside, on_edge, rows.steps, rows.has_steps))
         counter.add(shown & inside, row)
